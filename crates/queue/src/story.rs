@@ -1,0 +1,65 @@
+//! The story of a message: what happened, when, in the order it happened. Stored with it, printed by `message` and `demo`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{LaneName, Outcome};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoryEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// See [`StoryEvent`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Happening {
+    /// 250 was said; the message is on stable storage.
+    Accepted,
+    /// One attempt is over.
+    Attempted {
+        /// Where.
+        lane: LaneName,
+        /// How many milliseconds it took.
+        took_ms: u64,
+        /// What came of it: each outcome with the indices of the recipients (in the order of RCPT TO) that it holds for.
+        results: Vec<(Vec<u32>, Outcome)>,
+    },
+    /// An attempt was not counted: the lane's trouble (repeats of the same trouble are merged).
+    Waiting {
+        /// Why.
+        reason: String,
+    },
+    /// Older than the warning time.
+    Delayed,
+    /// Its time was up.
+    Expired,
+    /// Stopped, by an operator or for want of a path.
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// Let go.
+    Released,
+    /// An operator wanted it tried now.
+    RetryRequested,
+    /// Taken out by an operator.
+    Removed,
+    /// Another lane is responsible now (configuration changed).
+    Moved {
+        /// The new one.
+        lane: LaneName,
+    },
+    /// Found at start in the segments although the database had lost it.
+    Rescued,
+    /// A middle part of the story was left out to keep it short.
+    Omitted {
+        /// How many events.
+        events: u32,
+    },
+}

@@ -1,0 +1,5 @@
+//! Next hops: submission to Exchange Online with OAuth, and the smart host.
+
+mod settings;
+
+pub use settings::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
