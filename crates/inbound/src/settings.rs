@@ -133,7 +133,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         Self {
             message_size: 35 << 20,
             recipients: 500,

@@ -99,7 +99,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         Self {
             connect: Duration::from_secs(30),
             handshake: Duration::from_secs(30),
