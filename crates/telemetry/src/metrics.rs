@@ -1,52 +1,187 @@
 //! The metrics, all of them, with their names: an interface to users.
+//!
+//! Every name starts with `posthouse_` and ends in its unit; counters end in `_total`. Labels that remotes can influence are
+//! bounded (see `bounded`). The page is OpenMetrics text.
 
-/// Made once, passed down as `Arc`. Recording never blocks and never fails.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge as Level;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::bounded::Bounded;
+
+/// Made once, passed down as `Arc`. Recording never blocks for longer than a map look-up and never fails.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    sessions: Family<Listener, Counter>,
+    sessions_open: Family<Listener, Level>,
+    refusals: Bounded<Code>,
+    messages_accepted: Counter,
+    octets_accepted: Counter,
+    accept_seconds: Histogram,
+    sync_seconds: Histogram,
+    outcomes: Bounded<Outcome>,
+    hand_over_seconds: Histogram,
+    token_requests: Bounded<TokenResult>,
+    gauges: Vec<(Gauge, Measured)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Listener {
+    listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    lane: String,
+    outcome: String,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenResult {
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lane {
+    lane: String,
+}
+
+type FloatLevel = Level<f64, AtomicU64>;
+
+#[derive(Debug)]
+enum Measured {
+    Whole(FloatLevel),
+    ByLane(Family<Lane, FloatLevel>),
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("posthouse"),
+            sessions: Family::default(),
+            sessions_open: Family::default(),
+            refusals: Bounded::default(),
+            messages_accepted: Counter::default(),
+            octets_accepted: Counter::default(),
+            accept_seconds: Histogram::new(QUICK),
+            sync_seconds: Histogram::new(QUICK),
+            outcomes: Bounded::default(),
+            hand_over_seconds: Histogram::new(PATIENT),
+            token_requests: Bounded::default(),
+            gauges: Vec::new(),
+        };
+        metrics.register_inbound();
+        metrics.register_outbound();
+        metrics.gauges = Gauge::ALL.iter().map(|gauge| (*gauge, gauge.register(&mut metrics.registry))).collect();
+        metrics
+    }
+}
+
+/// Seconds, for what a client waits for.
+const QUICK: [f64; 13] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+/// Seconds, for what takes as long as it takes.
+const PATIENT: [f64; 13] = [0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0];
 
 impl Metrics {
+    fn register_inbound(&mut self) {
+        let r = &mut self.registry;
+        r.register("sessions", "SMTP sessions since the start", self.sessions.clone());
+        r.register("sessions_open", "SMTP sessions open now", self.sessions_open.clone());
+        r.register(
+            "refusals",
+            "Replies that refused something, by reply code and enhanced status code",
+            self.refusals.family.clone(),
+        );
+        r.register(
+            "messages_accepted",
+            "Messages accepted (250 after the end of data)",
+            self.messages_accepted.clone(),
+        );
+        r.register("octets_accepted", "Octets of the messages accepted", self.octets_accepted.clone());
+        let accept = "From the end of data to the 250: the message is on stable storage";
+        r.register_with_unit("accept", accept, Unit::Seconds, self.accept_seconds.clone());
+        r.register_with_unit("spool_sync", "One sync of the spool", Unit::Seconds, self.sync_seconds.clone());
+    }
+
+    fn register_outbound(&mut self) {
+        let r = &mut self.registry;
+        r.register("outcomes", "Outcomes of recipients, by lane and the remote's code", self.outcomes.family.clone());
+        let hand_over = "From acceptance to hand-over, a recipient each";
+        r.register_with_unit("hand_over", hand_over, Unit::Seconds, self.hand_over_seconds.clone());
+        r.register("token_requests", "Requests to the token endpoint, by result", self.token_requests.family.clone());
+    }
+
     /// A session began at this listener.
     pub fn session_opened(&self, listener: &str) {
-        let _ = listener;
+        let labels = Listener { listener: listener.to_owned() };
+        self.sessions.get_or_create(&labels).inc();
+        self.sessions_open.get_or_create(&labels).inc();
     }
     /// A session ended.
     pub fn session_closed(&self, listener: &str) {
-        let _ = listener;
+        self.sessions_open.get_or_create(&Listener { listener: listener.to_owned() }).dec();
     }
     /// A reply refused something: by its reply code and enhanced status code (`452 4.3.1`).
     pub fn refused(&self, code: &str) {
-        let _ = code;
+        self.refusals.inc(Code { code: code.to_owned() }, |_| Code { code: REST.to_owned() });
     }
     /// A message was accepted; octets, and seconds from the end of data to the 250.
     pub fn accepted(&self, octets: u64, seconds: f64) {
-        let _ = (octets, seconds);
+        self.messages_accepted.inc();
+        self.octets_accepted.inc_by(octets);
+        self.accept_seconds.observe(seconds);
     }
     /// A sync of the spool took so long.
     pub fn synced(&self, seconds: f64) {
-        let _ = seconds;
+        self.sync_seconds.observe(seconds);
     }
     /// An outcome of one recipient: lane, `handed-over` | `deferred` | `bounced` | `unconfirmed` | `expired` | `removed`, the
     /// remote's code (`250 2.0.0`) or empty.
     pub fn outcome(&self, lane: &str, outcome: &str, code: &str) {
-        let _ = (lane, outcome, code);
+        let labels = Outcome { lane: lane.to_owned(), outcome: outcome.to_owned(), code: code.to_owned() };
+        self.outcomes.inc(labels, |labels| Outcome { code: REST.to_owned(), ..labels });
     }
     /// From acceptance to hand-over.
     pub fn handed_over_after(&self, seconds: f64) {
-        let _ = seconds;
+        self.hand_over_seconds.observe(seconds);
     }
     /// A request to the token endpoint: `ok`, `refused`, `unavailable`.
     pub fn token_requested(&self, result: &str) {
-        let _ = result;
+        self.token_requests.inc(TokenResult { result: result.to_owned() }, |_| TokenResult { result: REST.to_owned() });
     }
     /// Gauges that are read when asked for: set by `admin` before it renders the page.
     pub fn set_gauge(&self, name: Gauge, lane: &str, value: f64) {
-        let _ = (name, lane, value);
+        match self.gauges.iter().find(|(gauge, _)| *gauge == name) {
+            Some((_, Measured::Whole(level))) => level.set(value),
+            Some((_, Measured::ByLane(family))) => family.get_or_create(&Lane { lane: lane.to_owned() }).set(value),
+            None => 0.0,
+        };
     }
-    /// OpenMetrics text.
+    /// OpenMetrics text, media type [`Metrics::MEDIA_TYPE`].
     pub fn render(&self) -> String {
-        String::new()
+        let mut page = String::new();
+        // Writing into a `String` cannot fail; were it to, the page would end without `# EOF` and be refused by its reader.
+        let _ = prometheus_client::encoding::text::encode(&mut page, &self.registry);
+        page
     }
+    /// Of the page.
+    pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 }
+
+/// Label of what is not counted apart any more.
+const REST: &str = "other";
 
 /// Gauges; `lane` is empty where it does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,4 +212,114 @@ pub enum Gauge {
     SpoolAccepting,
     /// accepted − (queued + handed over + bounced + expired + removed); anything but 0 is an alert.
     ConservationGap,
+}
+
+impl Gauge {
+    const ALL: [Self; 13] = [
+        Self::QueueMessages,
+        Self::QueueRecipients,
+        Self::QueueHeld,
+        Self::QueueOldestSeconds,
+        Self::QueueLagSeconds,
+        Self::LaneActive,
+        Self::LaneConnections,
+        Self::LaneMinuteUsed,
+        Self::LanePaused,
+        Self::SpoolFree,
+        Self::SpoolUsed,
+        Self::SpoolAccepting,
+        Self::ConservationGap,
+    ];
+
+    /// Name without unit, unit, help.
+    fn words(self) -> (&'static str, Option<Unit>, &'static str) {
+        match self {
+            Self::QueueMessages => ("queue_messages", None, "Messages queued"),
+            Self::QueueRecipients => ("queue_recipients", None, "Recipients queued"),
+            Self::QueueHeld => ("queue_held_messages", None, "Messages held"),
+            Self::QueueOldestSeconds => ("queue_oldest", Some(Unit::Seconds), "Age of the oldest message queued"),
+            Self::QueueLagSeconds => {
+                ("queue_lag", Some(Unit::Seconds), "How far the first message that is due and not started lies behind")
+            }
+            Self::LaneActive => ("lane_active_attempts", None, "Attempts under way: connection permits in use"),
+            Self::LaneConnections => ("lane_connection_permits", None, "Attempts allowed at once"),
+            Self::LaneMinuteUsed => ("lane_minute_permits_used", None, "Messages that count towards this minute"),
+            Self::LanePaused => ("lane_paused", None, "1 if the lane is paused until somebody acts"),
+            Self::SpoolFree => ("spool_free", Some(Unit::Bytes), "Free on the spool's file system"),
+            Self::SpoolUsed => ("spool_used", Some(Unit::Bytes), "Taken up by the spool"),
+            Self::SpoolAccepting => ("spool_accepting", None, "1 if the spool takes new mail"),
+            Self::ConservationGap => (
+                "conservation_gap_recipients",
+                None,
+                "Accepted minus queued, handed over, bounced, expired and removed; anything but 0 is an alert",
+            ),
+        }
+    }
+
+    fn by_lane(self) -> bool {
+        matches!(self, Self::LaneActive | Self::LaneConnections | Self::LaneMinuteUsed | Self::LanePaused)
+    }
+
+    fn register(self, registry: &mut Registry) -> Measured {
+        let (name, unit, help) = self.words();
+        let measured =
+            if self.by_lane() { Measured::ByLane(Family::default()) } else { Measured::Whole(FloatLevel::default()) };
+        match (&measured, unit) {
+            (Measured::ByLane(family), _) => registry.register(name, help, family.clone()),
+            (Measured::Whole(level), None) => registry.register(name, help, level.clone()),
+            (Measured::Whole(level), Some(unit)) => registry.register_with_unit(name, help, unit, level.clone()),
+        }
+        measured
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounded::LIMIT;
+
+    #[test]
+    fn the_page_has_units_totals_and_an_end() {
+        let metrics = Metrics::default();
+        metrics.session_opened("smtp");
+        metrics.session_opened("smtp");
+        metrics.session_closed("smtp");
+        metrics.refused("452 4.3.1");
+        metrics.accepted(10_240, 0.003);
+        metrics.synced(0.001);
+        metrics.outcome("contoso/on-premises", "handed-over", "250 2.0.0");
+        metrics.handed_over_after(2.5);
+        metrics.token_requested("ok");
+        metrics.set_gauge(Gauge::QueueLagSeconds, "", 1.5);
+        metrics.set_gauge(Gauge::LanePaused, "contoso/on-premises", 1.0);
+        let page = metrics.render();
+        for line in [
+            "posthouse_sessions_total{listener=\"smtp\"} 2",
+            "posthouse_sessions_open{listener=\"smtp\"} 1",
+            "posthouse_refusals_total{code=\"452 4.3.1\"} 1",
+            "posthouse_messages_accepted_total 1",
+            "posthouse_octets_accepted_total 10240",
+            "posthouse_accept_seconds_bucket{le=\"0.005\"} 1",
+            "posthouse_spool_sync_seconds_count 1",
+            "posthouse_outcomes_total{lane=\"contoso/on-premises\",outcome=\"handed-over\",code=\"250 2.0.0\"} 1",
+            "posthouse_hand_over_seconds_sum 2.5",
+            "posthouse_token_requests_total{result=\"ok\"} 1",
+            "posthouse_queue_lag_seconds 1.5",
+            "posthouse_lane_paused{lane=\"contoso/on-premises\"} 1.0",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is missing in\n{page}");
+        }
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn codes_that_remotes_make_up_do_not_grow_the_page_without_end() {
+        let metrics = Metrics::default();
+        for code in 0..2 * LIMIT {
+            metrics.outcome("lane", "bounced", &format!("550 5.7.{code}"));
+        }
+        let page = metrics.render();
+        assert_eq!(page.lines().filter(|l| l.starts_with("posthouse_outcomes_total")).count(), LIMIT + 1);
+        assert!(page.contains(&format!("code=\"other\"}} {LIMIT}")));
+    }
 }
