@@ -27,7 +27,7 @@ pub enum TokenError {
     Unavailable {
         /// In one line.
         reason: String,
-        /// Asked for by the endpoint.
+        /// No new request is made before: asked for by the endpoint, or our own back-off.
         retry_after: Option<std::time::Duration>,
     },
     /// Refused: somebody must do something. Remembered, and not asked again at message rate.
@@ -39,6 +39,8 @@ pub enum TokenError {
         reason: String,
         /// What to do.
         remedy: String,
+        /// No new request is made before, unless the credential changes: what is asked earlier gets this answer again.
+        probe_after: std::time::Duration,
     },
     /// Our own secret, certificate or key cannot be read.
     #[error("{reason}")]
