@@ -8,7 +8,7 @@ use message::{ContentFacts, HeaderFacts};
 use serde::{Deserialize, Serialize};
 use smtp::{BodyType, EnvelopeId, ForwardPath, Notify, OriginalRecipient, Ret, ReversePath};
 
-use crate::{MessageId, RemoteReply, StoryEvent};
+use crate::{Happening, MessageId, RemoteReply, StoryEvent};
 
 /// Name of a lane: a path and the mailbox it sends as, e.g. `contoso/submission/relay@contoso.com`, `contoso/on-premises`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -213,12 +213,40 @@ impl Message {
 
     /// As it stands right after acceptance: due at once, its story begun.
     pub fn accepted(new: NewMessage, size: u64) -> Self {
-        let _ = (new, size);
-        todo!()
+        let mut message = Self {
+            id: new.id,
+            accepted_at: new.accepted_at,
+            origin: new.origin,
+            reverse_path: new.reverse_path,
+            body: new.body,
+            smtputf8: new.smtputf8,
+            ret: new.ret,
+            envid: new.envid,
+            size,
+            header: new.header,
+            content: new.content,
+            recipients: new.recipients,
+            urgent: new.urgent,
+            lane: new.lane,
+            attempts: 0,
+            due_at: new.accepted_at,
+            hold: None,
+            warned: false,
+            story: Vec::with_capacity(2),
+        };
+        message.note(StoryEvent { at: new.accepted_at, what: Happening::Accepted });
+        if let Some(reason) = new.hold {
+            message.hold(reason, new.accepted_at);
+        }
+        message
     }
     /// See [`Class`].
     pub fn class(&self) -> Class {
-        todo!()
+        match self.attempts {
+            _ if self.urgent => Class::Urgent,
+            0 => Class::New,
+            _ => Class::Deferred,
+        }
     }
     /// True when no recipient is queued any more: the spool moves it to the history and frees its body.
     pub fn is_settled(&self) -> bool {
@@ -226,10 +254,34 @@ impl Message {
     }
     /// Adds to the story, within its limit.
     pub fn note(&mut self, event: StoryEvent) {
-        let _ = event;
-        todo!()
+        self.story.push(event);
+        if self.story.len() > Self::STORY_LIMIT {
+            self.shorten_story();
+        }
+    }
+
+    /// Stops it, and says so in the story.
+    pub fn hold(&mut self, reason: String, at: Timestamp) {
+        self.note(StoryEvent { at, what: Happening::Held { reason: reason.clone() } });
+        self.hold = Some(Hold { reason, at });
+    }
+
+    /// Leaves out the oldest event after the first [`STORY_HEAD`] ones, and counts it.
+    fn shorten_story(&mut self) {
+        let omitted = self.story.remove(STORY_HEAD);
+        match self.story.get_mut(STORY_HEAD) {
+            // Two of a kind meet: what was left out before, and the next one to go.
+            Some(next) if let Happening::Omitted { events } = omitted.what => {
+                *next = StoryEvent { at: omitted.at, what: Happening::Omitted { events: events.saturating_add(1) } };
+            }
+            Some(next) => *next = StoryEvent { at: omitted.at, what: Happening::Omitted { events: 2 } },
+            None => {}
+        }
     }
 }
+
+/// Events kept from the start of a story that has become too long; the others are its end.
+const STORY_HEAD: usize = 10;
 
 impl std::fmt::Display for LaneName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
