@@ -4,6 +4,8 @@
 //! In: pieces of a message. Out: facts about it, and header fields as bytes. Never: I/O, a clock; the content is never
 //! changed here.
 
+mod header;
+mod lines;
 mod scan;
 mod trace;
 

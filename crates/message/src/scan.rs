@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::header::HeaderReader;
+use crate::lines::Lines;
+
 /// What the content asks of a next hop; found while the message streamed by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -78,25 +81,208 @@ pub enum ScanError {
     Fields(usize),
 }
 
-/// Takes the message as received (without the trace field that we add), in pieces of any size.
+/// Takes the message as received (without the trace field that we add), in pieces of any size. What it finds does not
+/// depend on where the pieces were cut.
 #[derive(Debug)]
 pub struct Scanner {
-    _limits: ScanLimits,
+    header: HeaderReader,
+    lines: Lines,
+    nul: bool,
+    eight_bit_body: bool,
 }
 
 impl Scanner {
     /// `our_name`: the host name that our trace fields carry after `by`.
     pub fn new(limits: ScanLimits, our_name: &str) -> Self {
-        let _ = our_name;
-        Self { _limits: limits }
+        Self { header: HeaderReader::new(limits, our_name), lines: Lines::default(), nul: false, eight_bit_body: false }
     }
-    /// The next piece.
+    /// The next piece. After an error the scanner is of no more use.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), ScanError> {
-        let _ = piece;
-        todo!()
+        let body = self.header.push(piece)?;
+        self.eight_bit_body = self.eight_bit_body || !body.is_ascii();
+        self.nul = self.nul || memchr::memchr(0, piece).is_some();
+        self.lines.push(piece);
+        Ok(())
     }
     /// The message is whole.
     pub fn finish(self) -> (HeaderFacts, ContentFacts) {
-        todo!()
+        let content = ContentFacts {
+            eight_bit_body: self.eight_bit_body,
+            eight_bit_header: self.header.eight_bit(),
+            bare_line_ends: self.lines.bare(),
+            nul: self.nul,
+            longest_line: self.lines.longest(),
+        };
+        (self.header.finish(), content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const US: &str = "relay.contoso.com";
+
+    fn scan_in(limits: ScanLimits, pieces: &[&[u8]]) -> Result<(HeaderFacts, ContentFacts), ScanError> {
+        let mut scanner = Scanner::new(limits, US);
+        for piece in pieces {
+            scanner.push(piece)?;
+        }
+        Ok(scanner.finish())
+    }
+
+    fn scan(text: &str) -> (HeaderFacts, ContentFacts) {
+        scan_in(ScanLimits::default(), &[text.as_bytes()]).unwrap()
+    }
+
+    const EXAMPLE: &str = "Received: from a (b (by relay.contoso.com id 9999999999999) [10.0.0.1])\r\n\
+        \tby relay.contoso.com with ESMTPS (TLSv1.3 X)\r\n id 01ARZ3NDEKTSV; Fri, 20 Nov 2026 22:32:07 +0000\r\n\
+        Received: from x by other.example with SMTP id 0000000000000; Fri, 20 Nov 2026 22:32:06 +0000\r\n\
+        FROM:\t\"Müller\" <m@contoso.com>\r\n\
+        Subject : Toner\r\n  low\r\n\
+        Subject: another\r\n\
+        Message-ID: <1@contoso.com>\r\n\
+        Auto-Submitted: auto-generated; x=y\r\n\
+        Importance: low\r\n\
+        X-Priority: 1 (Highest)\r\n\
+        \r\n\
+        Received: not a field\r\nline of the body\r\n\0.\r\n";
+
+    #[test]
+    fn the_facts_are_found() {
+        let (header, content) = scan(EXAMPLE);
+        let expected = HeaderFacts {
+            received: 2,
+            our_ids: vec!["01ARZ3NDEKTSV".to_owned()],
+            message_id: Some("<1@contoso.com>".to_owned()),
+            from: Some("\"Müller\" <m@contoso.com>".to_owned()),
+            subject: Some("Toner  low".to_owned()),
+            auto_submitted: true,
+            importance: Importance::High,
+        };
+        assert_eq!(header, expected);
+        let expected = ContentFacts { eight_bit_header: true, nul: true, longest_line: 93, ..ContentFacts::default() };
+        assert_eq!(content, expected);
+    }
+
+    #[test]
+    fn splitting_at_every_octet_gives_the_same_facts() {
+        let whole = scan(EXAMPLE);
+        for at in 0..=EXAMPLE.len() {
+            let (one, two) = EXAMPLE.as_bytes().split_at(at);
+            assert_eq!(scan_in(ScanLimits::default(), &[one, two]).unwrap(), whole, "at {at}");
+        }
+        let octets: Vec<&[u8]> = EXAMPLE.as_bytes().chunks(1).collect();
+        assert_eq!(scan_in(ScanLimits::default(), &octets).unwrap(), whole);
+    }
+
+    #[test]
+    fn eight_bit_octets_are_told_apart_by_where_they_stand() {
+        let facts = |text| {
+            let content = scan(text).1;
+            (content.eight_bit_header, content.eight_bit_body)
+        };
+        assert_eq!(facts("A: b\r\n\r\nc"), (false, false));
+        assert_eq!(facts("A: ü\r\n\r\nc"), (true, false));
+        assert_eq!(facts("A: b\r\n\r\nü"), (false, true));
+        assert_eq!(facts("A: b\r\nGrüße\r\n"), (false, true), "a line without a colon is body");
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_ends_the_header_section() {
+        for first in ["Hello, world: x", " x", ": x", "Grüße: x", "toner is low"] {
+            let (header, _) = scan(&format!("{first}\r\nSubject: in the body\r\n\r\n"));
+            assert_eq!(header, HeaderFacts::default(), "{first}");
+        }
+    }
+
+    #[test]
+    fn fields_hidden_behind_a_bare_line_end_are_counted_as_the_next_hop_will_see_them() {
+        let (header, content) = scan("Subject: a\nReceived: b\rReceived: c\r\n\r\n");
+        assert_eq!((header.received, content.bare_line_ends), (2, true));
+    }
+
+    #[test]
+    fn importance_high_wins() {
+        let of = |field: &str| scan(&format!("{field}\r\n\r\n")).0.importance;
+        let (low, normal, high) = (Importance::Low, Importance::Normal, Importance::High);
+        let cases = [
+            ("Priority: URGENT", high),
+            ("Importance: high", high),
+            ("X-Priority: 2", high),
+            ("X-Priority: 10", normal),
+            ("X-Priority: 5 (Lowest)", low),
+            ("Priority: non-urgent", low),
+            ("Priority: normal", normal),
+            ("Priority: urgent\r\nImportance: low", high),
+            ("Importance: low\r\nPriority: normal", low),
+        ];
+        for (field, importance) in cases {
+            assert_eq!(of(field), importance, "{field}");
+        }
+    }
+
+    #[test]
+    fn auto_submitted_no_is_a_person() {
+        let of = |value: &str| scan(&format!("Auto-Submitted: {value}\r\n\r\n")).0.auto_submitted;
+        assert!(!of("no"));
+        assert!(!of("No (sent by hand)"));
+        assert!(of("auto-replied"));
+    }
+
+    #[test]
+    fn limits_are_met_wherever_the_pieces_are_cut() {
+        let text = "Subject: abc\r\n\r\nand a body that is longer than the limit of the header section";
+        let limits = |header_section, fields| ScanLimits { header_section, fields };
+        for at in 0..text.len() {
+            let (one, two) = text.as_bytes().split_at(at);
+            assert!(scan_in(limits(15, 1), &[one, two]).is_ok());
+            assert_eq!(scan_in(limits(13, 1), &[one, two]), Err(ScanError::HeaderSection(13)));
+            assert_eq!(scan_in(limits(15, 0), &[one, two]), Err(ScanError::Fields(0)));
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_at_998_octets_and_hold_no_controls() {
+        let (header, _) = scan(&format!("Subject: {}\r\nFrom: a\x1b[2Jb\tc\r\n\r\n", "ü".repeat(5000)));
+        assert_eq!(header.subject.unwrap().len(), 998);
+        assert_eq!(header.from.unwrap(), "a [2Jb c");
+    }
+
+    proptest! {
+        #[test]
+        fn mail_parser_reads_the_same_values(
+            fields in proptest::collection::vec(
+                ("Subject|From|Message-ID|Received|X-Other", "[a-z<>@.]{1,9}(\r\n[ \t][!-~]{1,9}| [a-z]{1,5}){0,3}"), 1..9),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let text: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let text = format!("{text}\r\nbody\r\n");
+            let (one, two) = text.as_bytes().split_at(cut.index(text.len()));
+            let (header, _) = scan_in(ScanLimits::default(), &[one, two]).unwrap();
+            let theirs = mail_parser::MessageParser::default().parse(text.as_bytes()).unwrap();
+            let value = |name: &str| {
+                let first = theirs.headers_raw().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name));
+                first.map(|(_, value)| value.replace("\r\n", "").replace('\t', " ").trim().to_owned())
+            };
+            prop_assert_eq!(&header.subject, &value("Subject"));
+            prop_assert_eq!(&header.from, &value("From"));
+            prop_assert_eq!(&header.message_id, &value("Message-ID"));
+            let received = theirs.headers_raw().filter(|(name, _)| *name == "Received").count();
+            prop_assert_eq!(header.received as usize, received);
+        }
+
+        #[test]
+        fn any_octets_cut_anywhere_give_the_same_facts(
+            octets in proptest::collection::vec(
+                prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b' '), Just(b'a'), Just(0), Just(200)], 0..80),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let limits = ScanLimits { header_section: 40, fields: 4 };
+            let (one, two) = octets.split_at(cut.index(octets.len() + 1));
+            prop_assert_eq!(scan_in(limits, &[one, two]), scan_in(limits, &[&octets]));
+        }
     }
 }
