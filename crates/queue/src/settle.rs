@@ -1,19 +1,478 @@
 //! From an attempt's report to the message's next state. Pure: the message, the report, `now`, the policy and one random
 //! number in; the new message out. The queue manager records what comes out and nothing else.
+//!
+//! Our trouble never bounces mail: what does not count (a paused lane, a throttle, a dead link) leaves attempts, schedule
+//! and life alone, however long it lasts. A message's life ends only with a counted attempt made at its end or after it.
+
+use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{AttemptReport, Message, RetryPolicy};
+use crate::retry::later;
+use crate::{
+    AttemptReport, Happening, LaneVerdict, Message, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy,
+    StoryEvent,
+};
+
+/// Octets kept of one reply. Exchange's longest replies have about 1,000.
+const REPLY_LIMIT: usize = 4096;
+
+/// Wait after trouble that neither counts nor makes the lane wait, so that it does not repeat at machine speed.
+const UNCOUNTED_WAIT: Duration = Duration::from_secs(60);
 
 /// Applies a report. Recipients that the report does not name are left as they are (queued).
-pub fn settle(message: Message, report: &AttemptReport, policy: &RetryPolicy, now: Timestamp, random: u32) -> Message {
-    let _ = (message, report, policy, now, random);
-    todo!()
+pub fn settle(
+    mut message: Message,
+    report: &AttemptReport,
+    policy: &RetryPolicy,
+    now: Timestamp,
+    random: u32,
+) -> Message {
+    for (indices, outcome) in &report.results {
+        let next = next_state(outcome, now);
+        each_queued(&mut message, indices, |recipient| apply(recipient, &next));
+    }
+    if report.results.iter().any(|(_, outcome)| counts(outcome)) {
+        message.attempts = message.attempts.saturating_add(1);
+    }
+    note_attempt(&mut message, report, now);
+    if !message.is_settled() {
+        reschedule(&mut message, report, policy, now, random);
+    }
+    if !message.is_settled() && !message.warned && now >= policy.warns_at(message.accepted_at) {
+        message.warned = true;
+        message.note(StoryEvent { at: now, what: Happening::Delayed });
+    }
+    message
 }
 
-/// Before an attempt: a message whose time is up (and which was tried at least once after that time came, or which has been
-/// held up by its lane until now) expires in place of being tried. `None`: go on and try.
+/// Before an attempt: a message whose time is up and which was tried, and counted, after that time came, expires in place
+/// of being tried again; so it is when its life has become shorter by a new configuration. Time that it spent held or in a
+/// lane that did not work gives no such attempt. `None`: go on and try.
 pub fn expire_check(message: &Message, policy: &RetryPolicy, now: Timestamp) -> Option<Message> {
-    let _ = (message, policy, now);
-    todo!()
+    let expires_at = policy.expires_at(message.accepted_at);
+    if now < expires_at {
+        return None;
+    }
+    let tried: Vec<u32> = message
+        .story
+        .iter()
+        .rev()
+        .take_while(|event| event.at >= expires_at)
+        // An operator's word gives one more attempt.
+        .take_while(|event| !matches!(event.what, Happening::RetryRequested | Happening::Released))
+        .filter_map(|event| match &event.what {
+            Happening::Attempted { results, .. } => Some(results),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, outcome)| defers_and_counts(outcome))
+        .flat_map(|(indices, _)| indices.iter().copied())
+        .collect();
+    let mut expired = message.clone();
+    expire(&mut expired, &tried, policy, now).then_some(expired)
+}
+
+/// What an outcome makes of a queued recipient.
+fn next_state(outcome: &Outcome, now: Timestamp) -> RecipientState {
+    match outcome {
+        Outcome::HandedOver { remote } => RecipientState::HandedOver { remote: clipped(remote), at: now },
+        Outcome::Deferred { reason, .. } => RecipientState::Queued { last: Some(reason.clone()), unconfirmed: false },
+        Outcome::Bounced { reason, remote, .. } => {
+            RecipientState::Bounced { reason: reason.clone(), remote: remote.as_ref().map(clipped), at: now }
+        }
+        Outcome::Unconfirmed { cause } => RecipientState::Queued { last: Some(cause.clone()), unconfirmed: true },
+    }
+}
+
+/// Once unconfirmed, a recipient stays so until it is settled: that first copy may still have arrived.
+fn apply(recipient: &mut Recipient, next: &RecipientState) {
+    let before = matches!(recipient.state, RecipientState::Queued { unconfirmed: true, .. });
+    recipient.state = next.clone();
+    if let RecipientState::Queued { unconfirmed, .. } = &mut recipient.state {
+        *unconfirmed |= before;
+    }
+}
+
+/// Whether an outcome is the message's own, and not only its lane's.
+fn counts(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Deferred { counts: false, .. })
+}
+
+/// Whether an outcome leaves the recipient queued and uses up an attempt of the schedule.
+fn defers_and_counts(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Deferred { counts: true, .. } | Outcome::Unconfirmed { .. })
+}
+
+/// Adds the attempt to the story; trouble of the lane alone as one `Waiting`, however often it repeats.
+fn note_attempt(message: &mut Message, report: &AttemptReport, now: Timestamp) {
+    let waiting = report.results.iter().find_map(|(_, outcome)| match outcome {
+        Outcome::Deferred { reason, counts: false, .. } => Some(reason),
+        _ => None,
+    });
+    let what = match waiting {
+        Some(reason) if !report.results.iter().any(|(_, outcome)| counts(outcome)) => {
+            Happening::Waiting { reason: reason.clone() }
+        }
+        _ => Happening::Attempted {
+            lane: message.lane.clone(),
+            took_ms: report.took_ms,
+            results: report.results.iter().map(|(indices, outcome)| (indices.clone(), kept(outcome))).collect(),
+        },
+    };
+    let repeats = matches!(what, Happening::Waiting { .. }) && message.story.last().is_some_and(|e| e.what == what);
+    if !repeats {
+        message.note(StoryEvent { at: now, what });
+    }
+}
+
+/// Sets the next due time of a message that is still queued, or ends its life.
+fn reschedule(message: &mut Message, report: &AttemptReport, policy: &RetryPolicy, now: Timestamp, random: u32) {
+    let deferred = || report.results.iter().filter(|(indices, _)| any_queued(message, indices));
+    let not_before = deferred()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::Deferred { not_before, .. } => *not_before,
+            _ => None,
+        })
+        .max();
+    let counted: Vec<u32> = deferred()
+        .filter(|(_, outcome)| defers_and_counts(outcome))
+        .flat_map(|(indices, _)| indices.iter().copied())
+        .collect();
+    if counted.is_empty() {
+        let longest = policy.expires_at(message.accepted_at).max(later(now, UNCOUNTED_WAIT));
+        message.due_at = uncounted_due(message.due_at, &report.lane, not_before, now).min(longest);
+        return;
+    }
+    match policy.next(message.attempts, now, message.accepted_at, not_before, random) {
+        Some(due_at) => message.due_at = due_at,
+        None => {
+            expire(message, &counted, policy, now);
+            message.due_at = later(now, UNCOUNTED_WAIT);
+        }
+    }
+}
+
+/// After trouble that does not count, the message keeps its place in the line, and the lane decides when it goes on.
+fn uncounted_due(due_at: Timestamp, lane: &LaneVerdict, not_before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let lane_waits = matches!(lane, LaneVerdict::Rest { .. } | LaneVerdict::Paused(_));
+    match not_before {
+        Some(asked) => asked.max(due_at),
+        None if lane_waits => due_at.min(now),
+        None => later(now, UNCOUNTED_WAIT),
+    }
+}
+
+/// Ends the life of these recipients, as far as they are queued. Returns whether there were any.
+fn expire(message: &mut Message, indices: &[u32], policy: &RetryPolicy, now: Timestamp) -> bool {
+    let life = readable(policy.expire);
+    let mut any = false;
+    each_queued(message, indices, |recipient| {
+        let RecipientState::Queued { last, unconfirmed } = &recipient.state else { return };
+        let last = last.as_deref().unwrap_or("no attempt has come to an answer");
+        let doubt = if *unconfirmed { "; an earlier attempt ended unconfirmed, so it may have arrived" } else { "" };
+        let reason = format!("not handed over within {life}: {last}{doubt}");
+        recipient.state = RecipientState::Expired { reason, at: now };
+        any = true;
+    });
+    if any {
+        message.note(StoryEvent { at: now, what: Happening::Expired });
+    }
+    any
+}
+
+fn each_queued(message: &mut Message, indices: &[u32], mut change: impl FnMut(&mut Recipient)) {
+    for index in indices {
+        let recipient = usize::try_from(*index).ok().and_then(|index| message.recipients.get_mut(index));
+        if let Some(recipient) = recipient.filter(|recipient| recipient.state.is_queued()) {
+            change(recipient);
+        }
+    }
+}
+
+fn any_queued(message: &Message, indices: &[u32]) -> bool {
+    indices.iter().any(|index| {
+        let recipient = usize::try_from(*index).ok().and_then(|index| message.recipients.get(index));
+        recipient.is_some_and(|recipient| recipient.state.is_queued())
+    })
+}
+
+/// An outcome as it is stored: a reply that does not end is cut.
+fn kept(outcome: &Outcome) -> Outcome {
+    let mut outcome = outcome.clone();
+    match &mut outcome {
+        Outcome::HandedOver { remote }
+        | Outcome::Deferred { remote: Some(remote), .. }
+        | Outcome::Bounced { remote: Some(remote), .. } => clip(remote),
+        _ => {}
+    }
+    outcome
+}
+
+fn clipped(remote: &RemoteReply) -> RemoteReply {
+    let mut remote = remote.clone();
+    clip(&mut remote);
+    remote
+}
+
+fn clip(remote: &mut RemoteReply) {
+    let mut room = REPLY_LIMIT;
+    remote.reply.lines.retain_mut(|line| {
+        let had_room = room > 0;
+        if line.len() > room {
+            *line = Cow::Owned(line.get(..line.floor_char_boundary(room)).unwrap_or_default().to_owned());
+        }
+        room = room.saturating_sub(line.len().max(1));
+        had_room
+    });
+}
+
+/// `3 days`, `90 minutes`: in the largest unit that goes in without a rest.
+fn readable(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
+        .map_or((seconds, "second"), |(size, unit)| (seconds / size, unit));
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LaneName, MessageId, NewMessage, Origin, Pause};
+    use proptest::prelude::*;
+    use smtp::{EnhancedStatus, ForwardPath, Reply, ReplyCode, ReversePath};
+
+    const ACCEPTED: Timestamp = Timestamp::constant(1_800_000_000, 0);
+    const HOUR: u64 = 3_600;
+
+    fn after(seconds: u64) -> Timestamp {
+        later(ACCEPTED, Duration::from_secs(seconds))
+    }
+
+    fn message(recipients: usize) -> Message {
+        let recipient = Recipient {
+            forward_path: ForwardPath::Postmaster,
+            notify: None,
+            orcpt: None,
+            state: RecipientState::fresh(),
+        };
+        let origin = Origin {
+            client: "printers".into(),
+            user: None,
+            peer: "127.0.0.1:40000".parse().unwrap(),
+            helo: "printer".to_owned(),
+            tls: None,
+            session: "s".to_owned(),
+        };
+        let new = NewMessage {
+            id: MessageId::next(None, ACCEPTED, 0),
+            accepted_at: ACCEPTED,
+            origin,
+            reverse_path: ReversePath::Null,
+            body: smtp::BodyType::default(),
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            recipients: vec![recipient; recipients],
+            header: message::HeaderFacts::default(),
+            content: message::ContentFacts::default(),
+            urgent: false,
+            lane: LaneName("lane".into()),
+            hold: None,
+        };
+        Message::accepted(new, 10)
+    }
+
+    fn remote(text: &str) -> RemoteReply {
+        let reply = Reply { code: ReplyCode::new(250).unwrap(), status: None, lines: vec![text.to_owned().into()] };
+        RemoteReply { host: "next.example".to_owned(), reply, remote_id: None }
+    }
+
+    fn deferred(counts: bool) -> Outcome {
+        Outcome::Deferred { reason: "trouble".to_owned(), hint: None, not_before: None, remote: None, counts }
+    }
+
+    fn handed_over() -> Outcome {
+        Outcome::HandedOver { remote: remote("ok") }
+    }
+
+    fn bounced() -> Outcome {
+        let status = EnhancedStatus::new(5, 1, 1);
+        Outcome::Bounced { status, reason: "nobody there".to_owned(), hint: None, remote: None }
+    }
+
+    fn unconfirmed() -> Outcome {
+        Outcome::Unconfirmed { cause: "link broke".to_owned() }
+    }
+
+    fn report(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
+        AttemptReport { results, lane: LaneVerdict::Neutral, reached_mail: true, took_ms: 5 }
+    }
+
+    fn paused(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
+        let pause = Pause {
+            reason: "refused".to_owned(),
+            remedy: "renew".to_owned(),
+            code: "5.7.139".to_owned(),
+            probe_after: Duration::from_secs(60),
+        };
+        AttemptReport { lane: LaneVerdict::Paused(pause), ..report(results) }
+    }
+
+    fn settled(message: Message, report: &AttemptReport, now: Timestamp) -> Message {
+        settle(message, report, &RetryPolicy::default(), now, 0)
+    }
+
+    #[test]
+    fn each_recipient_gets_its_own_outcome() {
+        let report = report(vec![(vec![0, 3], handed_over()), (vec![1], bounced()), (vec![2], deferred(true))]);
+        let message = settled(message(5), &report, after(1));
+        let states = message.recipients.iter().map(|r| match r.state {
+            RecipientState::Queued { .. } => "queued",
+            RecipientState::HandedOver { .. } => "handed over",
+            RecipientState::Bounced { .. } => "bounced",
+            _ => "else",
+        });
+        assert_eq!(states.collect::<Vec<_>>(), ["handed over", "bounced", "queued", "handed over", "queued"]);
+        assert_eq!(message.attempts, 1);
+        assert!(message.due_at > after(1) && message.due_at <= after(61), "{}", message.due_at);
+        assert!(matches!(message.story.last().unwrap().what, Happening::Attempted { .. }));
+    }
+
+    #[test]
+    fn what_is_settled_stays_as_it_is() {
+        let once = settled(message(1), &report(vec![(vec![0], handed_over())]), after(1));
+        let twice = settled(once.clone(), &report(vec![(vec![0, 7], bounced())]), after(2));
+        assert_eq!(once.recipients, twice.recipients);
+        assert!(twice.is_settled());
+    }
+
+    #[test]
+    fn trouble_of_the_lane_counts_nothing_expires_nothing_and_is_told_once() {
+        let mut message = message(1);
+        for hour in 0..1_000 {
+            message = settled(message, &paused(vec![(vec![0], deferred(false))]), after(hour * HOUR));
+            assert!(message.recipients[0].state.is_queued());
+        }
+        assert_eq!(message.attempts, 0);
+        assert_eq!(message.due_at, ACCEPTED, "it keeps its place in the line");
+        let told: Vec<_> = message.story.iter().map(|event| &event.what).collect();
+        let waiting = Happening::Waiting { reason: "trouble".to_owned() };
+        assert_eq!(told, [&Happening::Accepted, &waiting, &Happening::Delayed, &waiting]);
+        assert_eq!(expire_check(&message, &RetryPolicy::default(), after(1_000 * HOUR)), None);
+    }
+
+    #[test]
+    fn trouble_that_neither_counts_nor_makes_the_lane_wait_is_not_repeated_at_once() {
+        let message = settled(message(1), &report(vec![(vec![0], deferred(false))]), after(10));
+        assert_eq!((message.attempts, message.due_at), (0, after(70)));
+    }
+
+    #[test]
+    fn a_message_expires_with_the_first_counted_attempt_after_its_life() {
+        let day = 24 * HOUR;
+        let just_before = settled(message(1), &report(vec![(vec![0], deferred(true))]), after(3 * day - 1));
+        assert_eq!(just_before.due_at, after(3 * day));
+        let at_its_end = settled(just_before, &report(vec![(vec![0], deferred(true))]), after(3 * day));
+        let RecipientState::Expired { reason, .. } = &at_its_end.recipients[0].state else { panic!("{at_its_end:?}") };
+        assert_eq!(reason, "not handed over within 3 days: trouble");
+        assert_eq!(at_its_end.story.last().unwrap().what, Happening::Expired);
+    }
+
+    #[test]
+    fn expiry_leaves_recipients_alone_whose_trouble_was_the_lane_s() {
+        let report = paused(vec![(vec![0], deferred(true)), (vec![1], deferred(false))]);
+        let message = settled(message(2), &report, after(100 * 24 * HOUR));
+        assert!(matches!(message.recipients[0].state, RecipientState::Expired { .. }));
+        assert!(message.recipients[1].state.is_queued());
+    }
+
+    #[test]
+    fn unconfirmed_stays_queued_is_tried_within_a_minute_and_is_not_forgotten() {
+        let first = settled(message(1), &report(vec![(vec![0], unconfirmed())]), after(1));
+        assert!(first.due_at <= after(61));
+        let second = settled(first, &report(vec![(vec![0], deferred(true))]), after(62));
+        let state = &second.recipients[0].state;
+        assert_eq!(*state, RecipientState::Queued { last: Some("trouble".to_owned()), unconfirmed: true });
+        let expired = settled(second, &report(vec![(vec![0], deferred(true))]), after(73 * HOUR));
+        let RecipientState::Expired { reason, .. } = &expired.recipients[0].state else { panic!("{expired:?}") };
+        assert!(reason.ends_with("it may have arrived"), "{reason}");
+    }
+
+    #[test]
+    fn a_delay_is_noted_once() {
+        let once = settled(message(1), &report(vec![(vec![0], deferred(true))]), after(4 * HOUR));
+        let twice = settled(once, &report(vec![(vec![0], deferred(true))]), after(5 * HOUR));
+        assert_eq!(twice.story.iter().filter(|event| event.what == Happening::Delayed).count(), 1);
+        assert!(twice.warned);
+    }
+
+    #[test]
+    fn a_shorter_life_ends_messages_that_were_tried_after_it_unless_an_operator_asks() {
+        let mut message = settled(message(2), &report(vec![(vec![0], deferred(true))]), after(2 * HOUR));
+        let short = RetryPolicy { expire: Duration::from_secs(HOUR), ..RetryPolicy::default() };
+        let expired = expire_check(&message, &short, after(3 * HOUR)).unwrap();
+        assert!(matches!(expired.recipients[0].state, RecipientState::Expired { .. }));
+        assert!(expired.recipients[1].state.is_queued(), "never tried");
+        assert_eq!(expire_check(&message, &RetryPolicy::default(), after(3 * HOUR)), None);
+        message.note(StoryEvent { at: after(3 * HOUR), what: Happening::RetryRequested });
+        assert_eq!(expire_check(&message, &short, after(3 * HOUR)), None);
+    }
+
+    #[test]
+    fn a_reply_without_end_is_cut() {
+        let endless = Outcome::HandedOver { remote: remote(&"é".repeat(100_000)) };
+        let message = settled(message(1), &report(vec![(vec![0], endless)]), after(1));
+        assert!(format!("{message:?}").len() < 3 * REPLY_LIMIT);
+    }
+
+    #[test]
+    fn a_long_story_keeps_its_start_and_its_end_and_counts_what_it_left_out() {
+        let mut message = message(1);
+        for hour in 0..1_000 {
+            message.note(StoryEvent { at: after(hour * HOUR), what: Happening::RetryRequested });
+        }
+        assert_eq!(message.story.len(), Message::STORY_LIMIT);
+        assert_eq!(message.story[0].what, Happening::Accepted);
+        assert_eq!(message.story.last().unwrap().at, after(999 * HOUR));
+        let omitted: u32 =
+            message.story.iter().map(|e| if let Happening::Omitted { events } = e.what { events } else { 0 }).sum();
+        assert_eq!(omitted as usize, 1_001 - (Message::STORY_LIMIT - 1));
+    }
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            Just(deferred(true)),
+            Just(deferred(false)),
+            Just(unconfirmed()),
+            Just(bounced()),
+            Just(handed_over())
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_recipient_is_settled_once_and_a_queued_message_is_always_due_again(
+            attempts in proptest::collection::vec((proptest::collection::vec(any_outcome(), 3), 1_u64..100_000, any::<bool>()), 1..30)
+        ) {
+            let mut message = message(3);
+            let mut now = ACCEPTED;
+            for (outcomes, wait, lane_trouble) in attempts {
+                now = later(now, Duration::from_secs(wait));
+                let results = outcomes.into_iter().enumerate().map(|(i, outcome)| (vec![i as u32], outcome)).collect();
+                let report = if lane_trouble { paused(results) } else { report(results) };
+                let before = message.clone();
+                message = settled(message, &report, now);
+                for (old, new) in before.recipients.iter().zip(&message.recipients) {
+                    prop_assert!(old.state.is_queued() || old.state == new.state);
+                }
+                prop_assert!(message.due_at <= later(now, Duration::from_secs(5 * HOUR)));
+                prop_assert!(message.attempts <= before.attempts + 1);
+                prop_assert!(message.story.len() <= Message::STORY_LIMIT);
+            }
+        }
+    }
 }
