@@ -21,6 +21,7 @@ pub use auth::{Credentials, Mechanism};
 pub use content::{DotStuffer, DotUnstuffer, Unstuffed};
 pub use extensions::Extensions;
 pub use parameters::{
-    BodyType, EnvelopeId, MailParameters, Notify, OriginalRecipient, ParameterError, RcptParameters, Ret,
+    BodyType, EnvelopeId, MailParameters, Notify, OriginalRecipient, ParameterError, ParametersError, RcptParameters,
+    Ret,
 };
 pub use reply::{EnhancedStatus, Reply, ReplyCode, ReplyError, ReplyParser};

@@ -1,6 +1,13 @@
 //! Parameters of MAIL and RCPT (RFC 1870, 3030, 3461, 4954, 6152, 6531). Values are kept as received where the RFC
 //! wants them passed on unchanged (ENVID, ORCPT).
+//!
+//! In: the text after the path. Out: values, and the same text again (`Display`, a blank before every parameter; what is
+//! the default is not written). Never: whether an extension was offered; the machines know.
 
+mod parse;
+mod xtext;
+
+pub use parse::ParametersError;
 use serde::{Deserialize, Serialize};
 
 /// BODY=, RFC 6152 and 3030.
@@ -78,58 +85,134 @@ pub struct RcptParameters {
 #[error("not a valid value: {0}")]
 pub struct ParameterError(pub String);
 
+impl BodyType {
+    /// As on the wire.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::SevenBit => "7BIT",
+            Self::EightBitMime => "8BITMIME",
+            Self::BinaryMime => "BINARYMIME",
+        }
+    }
+}
+
+impl Ret {
+    /// As on the wire.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Hdrs => "HDRS",
+        }
+    }
+}
+
+impl EnvelopeId {
+    /// xtext, as received.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl OriginalRecipient {
+    /// `addr-type;xtext`, as received.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// False if it can be sent only where SMTPUTF8 is spoken.
+    pub fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
+    }
+}
+
+impl std::fmt::Display for Notify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
+        let mut chosen = words.into_iter().filter_map(|(set, word)| set.then_some(word));
+        f.write_str(chosen.next().unwrap_or("NEVER"))?;
+        chosen.try_for_each(|word| write!(f, ",{word}"))
+    }
+}
+
+/// As it follows the path: ` SIZE=1000 BODY=8BITMIME`.
+impl std::fmt::Display for MailParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(size) = self.size {
+            write!(f, " SIZE={size}")?;
+        }
+        if self.body != BodyType::SevenBit {
+            write!(f, " BODY={}", self.body.keyword())?;
+        }
+        if self.smtputf8 {
+            f.write_str(" SMTPUTF8")?;
+        }
+        if let Some(ret) = self.ret {
+            write!(f, " RET={}", ret.keyword())?;
+        }
+        if let Some(envid) = &self.envid {
+            write!(f, " ENVID={envid}")?;
+        }
+        if let Some(auth) = &self.auth {
+            write!(f, " AUTH={auth}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As it follows the path: ` NOTIFY=FAILURE ORCPT=rfc822;a@b`.
+impl std::fmt::Display for RcptParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(notify) = self.notify {
+            write!(f, " NOTIFY={notify}")?;
+        }
+        if let Some(orcpt) = &self.orcpt {
+            write!(f, " ORCPT={orcpt}")?;
+        }
+        Ok(())
+    }
+}
+
 impl TryFrom<String> for EnvelopeId {
     type Error = ParameterError;
     fn try_from(value: String) -> Result<Self, Self::Error> {
-        let _ = value;
-        todo!()
+        if xtext::is_envelope_id(&value) { Ok(Self(value.into())) } else { Err(ParameterError(value)) }
     }
 }
 impl From<EnvelopeId> for String {
     fn from(value: EnvelopeId) -> Self {
-        let _ = value;
-        todo!()
+        value.0.into()
     }
 }
-
 impl std::fmt::Display for EnvelopeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+        f.write_str(&self.0)
     }
 }
 impl std::str::FromStr for EnvelopeId {
     type Err = ParameterError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let _ = text;
-        todo!()
+        text.to_owned().try_into()
     }
 }
 
 impl TryFrom<String> for OriginalRecipient {
     type Error = ParameterError;
     fn try_from(value: String) -> Result<Self, Self::Error> {
-        let _ = value;
-        todo!()
+        if xtext::is_original_recipient(&value) { Ok(Self(value.into())) } else { Err(ParameterError(value)) }
     }
 }
 impl From<OriginalRecipient> for String {
     fn from(value: OriginalRecipient) -> Self {
-        let _ = value;
-        todo!()
+        value.0.into()
     }
 }
-
 impl std::fmt::Display for OriginalRecipient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+        f.write_str(&self.0)
     }
 }
 impl std::str::FromStr for OriginalRecipient {
     type Err = ParameterError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let _ = text;
-        todo!()
+        text.to_owned().try_into()
     }
 }

@@ -1,6 +1,14 @@
 //! Replies: the code, the enhanced status code, the text; written by the server machine, read by the client machine.
+//!
+//! In: values, or a server's bytes. Out: bytes, or values that keep every number the server gave (Microsoft's run to
+//! three digits). Never: a control character in a text, so that a reply can neither break a line of the protocol nor of a log.
+
+mod parser;
+mod write;
 
 use std::borrow::Cow;
+
+pub use parser::ReplyParser;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,32 +88,45 @@ pub struct Reply {
 
 impl Reply {
     /// One line. `code` must be 200..=599 (checked at compile time in a const, a panic elsewhere: for codes in the source).
+    #[track_caller]
     pub fn new(code: u16, status: EnhancedStatus, text: impl Into<Cow<'static, str>>) -> Self {
-        let _ = (code, status, text.into());
-        todo!()
+        Self { status: Some(status), ..Self::plain(code, text) }
     }
     /// One line without an enhanced status code.
+    #[track_caller]
     pub fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        let _ = (code, text.into());
-        todo!()
+        let code = ReplyCode::new(code).expect("codes in the source are 200..=599");
+        Self { code, status: None, lines: vec![text.into()] }
     }
     /// The text on one line, lines joined with a blank.
     pub fn text(&self) -> String {
-        todo!()
+        let mut text = String::with_capacity(self.lines.iter().map(|line| line.len() + 1).sum());
+        for line in self.lines.iter().filter(|line| !line.is_empty()) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.extend(write::without_controls(line));
+        }
+        text
     }
     /// As on the wire, CRLF after every line. CR, LF and other controls in a text are written as blanks, lines longer
     /// than 512 octets are folded into continuation lines.
     pub fn write(&self, into: &mut Vec<u8>) {
-        let _ = into;
-        todo!()
+        write::write(self, into);
     }
 }
 
 /// On one line as an operator reads it: `550 5.7.1 text`.
 impl std::fmt::Display for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+        write!(f, "{}", self.code)?;
+        if let Some(status) = self.status {
+            write!(f, " {status}")?;
+        }
+        match self.text().as_str() {
+            "" => Ok(()),
+            text => write!(f, " {text}"),
+        }
     }
 }
 
@@ -123,62 +144,76 @@ pub enum ReplyError {
     TooLong,
 }
 
-/// Collects lines until a reply is whole.
-#[derive(Debug, Default)]
-pub struct ReplyParser {
-    _private: (),
-}
-
-impl ReplyParser {
-    /// Empty.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// Uses bytes from the front of `input`; `consumed` of them. `Some` when a reply is complete. Lone LF ends no line.
-    pub fn push(&mut self, input: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
-        let _ = input;
-        todo!()
+impl std::fmt::Display for ReplyCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
-
 impl TryFrom<u16> for ReplyCode {
     type Error = ReplyError;
     fn try_from(value: u16) -> Result<Self, Self::Error> {
-        let _ = value;
-        todo!()
+        Self::new(value).ok_or_else(|| ReplyError::Syntax(value.to_string()))
     }
 }
 impl From<ReplyCode> for u16 {
     fn from(value: ReplyCode) -> Self {
-        let _ = value;
-        todo!()
+        value.0
     }
 }
 
 impl TryFrom<String> for EnhancedStatus {
     type Error = ReplyError;
     fn try_from(value: String) -> Result<Self, Self::Error> {
-        let _ = value;
-        todo!()
+        value.parse()
     }
 }
 impl From<EnhancedStatus> for String {
     fn from(value: EnhancedStatus) -> Self {
-        let _ = value;
-        todo!()
+        value.to_string()
     }
 }
-
 impl std::fmt::Display for EnhancedStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
     }
 }
 impl std::str::FromStr for EnhancedStatus {
     type Err = ReplyError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let _ = text;
-        todo!()
+        parse_status(text).ok_or_else(|| ReplyError::Syntax(text.to_owned()))
+    }
+}
+
+fn parse_status(text: &str) -> Option<EnhancedStatus> {
+    let mut numbers = text.split('.').map(|number| {
+        let digits = (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse::<u16>().ok().filter(|_| digits)
+    });
+    let class = numbers.next()?.filter(|class| matches!(class, 2 | 4 | 5))?;
+    let (subject, detail) = (numbers.next()??, numbers.next()??);
+    if numbers.next().is_some() || text.len() < 5 || text.as_bytes().get(1) != Some(&b'.') {
+        return None;
+    }
+    Some(EnhancedStatus { class: u8::try_from(class).ok()?, subject, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_codes_keep_three_digits() {
+        assert_eq!("5.7.606".parse(), Ok(EnhancedStatus::new(5, 7, 606)));
+        for text in ["", "5", "5.7", "5.7.", "5.7.1.1", "3.7.1", "05.7.1", "5.7.1000", "5.+7.1", "5.7.x", "255.7.1"] {
+            assert!(text.parse::<EnhancedStatus>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_operator_reads_one_line_without_controls() {
+        let mut reply = Reply::new(550, EnhancedStatus::new(5, 7, 1), "no\u{1b}[31m");
+        reply.lines.extend(["".into(), "really".into()]);
+        assert_eq!(reply.to_string(), "550 5.7.1 no [31m really");
+        assert_eq!(Reply::plain(250, "").to_string(), "250");
     }
 }
