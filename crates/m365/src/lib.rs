@@ -1,1 +1,17 @@
-//! m365
+//! What is known of Microsoft 365, as data: its clouds, its limits, and what its answers mean.
+//!
+//! In: an answer of Exchange Online, of Microsoft Entra ID or of Microsoft Graph, and where it was given. Out: the row of
+//! the catalogue that knows it, and what to do ([`Verdict`]). Never: a socket, a file, a clock; nothing here changes.
+//! Every fact names its source.
+
+mod catalogue;
+mod cloud;
+pub mod limits;
+mod matching;
+mod row;
+mod verdict;
+
+pub use catalogue::{Catalogue, TableError};
+pub use cloud::{Cloud, UnknownCloud};
+pub use row::{Action, Class, Evidence, Reference, Row, Source, Where};
+pub use verdict::Verdict;
