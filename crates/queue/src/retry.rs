@@ -78,6 +78,11 @@ pub(crate) fn later(at: Timestamp, wait: Duration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
+/// That much sooner, as far as time goes.
+pub(crate) fn sooner(at: Timestamp, wait: Duration) -> Timestamp {
+    at.checked_sub(wait).unwrap_or(Timestamp::MIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,20 @@
 //! remote, wherever in between it counts, never sees more than the limit in any 60 s. Attempts that never reached MAIL give
 //! their permit back at once.
 
+mod agenda;
+mod health;
+mod lane;
+mod line;
+mod permits;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+use self::agenda::Agenda;
+use self::lane::Lane;
+use self::line::Line;
 
 use crate::{Class, LaneName, LaneVerdict, MessageId, Pause};
 
@@ -65,7 +76,7 @@ pub struct LaneStatus {
     pub connections: usize,
     /// Messages a minute allowed.
     pub messages_per_minute: Option<u32>,
-    /// Of them used in the last 60 seconds.
+    /// Of them used in the last 60 seconds; attempts under way count.
     pub used_this_minute: u32,
     /// Ids waiting in memory: urgent, new, deferred.
     pub waiting: [usize; 3],
@@ -80,43 +91,64 @@ pub struct LaneStatus {
 /// See the head of this file. Every method that needs the time is given it.
 #[derive(Debug)]
 pub struct Scheduler {
-    _settings: SchedulerSettings,
+    window: usize,
+    indices: HashMap<LaneName, usize>,
+    lanes: Vec<Lane>,
+    /// Lanes that may start an attempt, by index.
+    starts: Agenda,
+    /// Lines that must be looked at for a fetch, by index of the lane × 3 + that of the class.
+    fetches: Agenda,
+    /// The time as last heard.
+    now: Timestamp,
 }
 
+const CLASSES: [Class; 3] = [Class::Urgent, Class::New, Class::Deferred];
+
 impl Scheduler {
-    /// No mail yet.
+    /// No mail yet. Of two lanes with one name the last counts.
     pub fn new(settings: SchedulerSettings, lanes: Vec<LaneSettings>) -> Self {
-        let _ = lanes;
-        Self { _settings: settings }
+        let indices = lanes.iter().enumerate().map(|(index, lane)| (lane.name.clone(), index)).collect();
+        Self {
+            window: settings.window.max(1),
+            indices,
+            starts: Agenda::new(lanes.len()),
+            fetches: Agenda::new(lanes.len() * CLASSES.len()),
+            lanes: lanes.into_iter().map(Lane::new).collect(),
+            now: Timestamp::MIN,
+        }
     }
+
     /// Whether a lane of that name is configured.
     pub fn knows(&self, lane: &LaneName) -> bool {
-        let _ = lane;
-        todo!()
+        self.indices.contains_key(lane)
     }
+
     /// A message just accepted (leased to us). False: its line's window is full or unfetched mail stands before it; give the
-    /// lease back, it will be fetched in its turn.
+    /// lease back before the next `poll_refill`, it will be fetched in its turn.
     #[must_use]
     pub fn handle_arrival(&mut self, lane: &LaneName, class: Class, id: MessageId) -> bool {
-        let _ = (lane, class, id);
-        todo!()
+        let window = self.window;
+        self.with_line(lane, class, |line, _| line.arrive(id, window)).unwrap_or(false)
     }
-    /// Answer to a `Refill`, in the spool's order. `asked`: its `max`; fewer means that the line has no more due now, and
-    /// `next_due` says when to look again.
+
+    /// Answer to a `Refill`, in the spool's order. `ids`: as claimed; fewer than `refill.max` means that the line has no more
+    /// due now, and `next_due` says when to look again.
     pub fn handle_claimed(&mut self, refill: &Refill, ids: &[MessageId], next_due: Option<Timestamp>, now: Timestamp) {
-        let _ = (refill, ids, next_due, now);
-        todo!()
+        self.hear(now);
+        let all = ids.len() < refill.max;
+        self.with_line(&refill.lane, refill.class, |line, now| line.fetched(ids, all, next_due, now));
     }
+
     /// The claim failed (spool closed): ask again after a while.
     pub fn handle_claim_failed(&mut self, refill: &Refill, retry_at: Timestamp) {
-        let _ = (refill, retry_at);
-        todo!()
+        self.with_line(&refill.lane, refill.class, |line, _| line.fetch_failed(retry_at));
     }
+
     /// A message was recorded as deferred until then, or released: the line must be looked at then.
     pub fn handle_due_at(&mut self, lane: &LaneName, class: Class, due_at: Timestamp) {
-        let _ = (lane, class, due_at);
-        todo!()
+        self.with_line(lane, class, |line, now| line.due(due_at, now));
     }
+
     /// An attempt ended. `reached_mail`: whether a message's permit was used up.
     /// Returns what changed for the lane, for logs and alerts.
     pub fn handle_ended(
@@ -126,42 +158,122 @@ impl Scheduler {
         reached_mail: bool,
         now: Timestamp,
     ) -> Option<LaneChange> {
-        let _ = (lane, verdict, reached_mail, now);
-        todo!()
+        self.hear(now);
+        let index = *self.indices.get(lane)?;
+        let change = self.lanes.get_mut(index)?.end(verdict, reached_mail, now);
+        self.review_starts(index);
+        change
     }
+
     /// A message that stands in a line is taken away (hold, remove). False: it was not there.
     pub fn remove(&mut self, lane: &LaneName, id: MessageId) -> bool {
-        let _ = (lane, id);
-        todo!()
+        CLASSES.into_iter().any(|class| self.with_line(lane, class, |line, _| line.remove(id)).unwrap_or(false))
     }
+
     /// An operator wants the lane probed now: rest and pause are over for one message.
     pub fn probe_now(&mut self, lane: &LaneName, now: Timestamp) {
-        let _ = (lane, now);
-        todo!()
+        self.hear(now);
+        let Some(index) = self.indices.get(lane).copied() else { return };
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.health.probe_now(now);
+        }
+        self.review_starts(index);
     }
-    /// The next attempt to start, if any.
+
+    /// The next attempt to start, if any. Lanes take turns.
     pub fn poll_start(&mut self, now: Timestamp) -> Option<Start> {
-        let _ = now;
-        todo!()
+        self.hear(now);
+        while let Some(index) = self.starts.take(now) {
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
+            let started = lane.start(now);
+            let name = lane.settings().name.clone();
+            self.review(index);
+            if let Some((id, probe)) = started {
+                return Some(Start { lane: name, id, probe });
+            }
+        }
+        None
     }
+
     /// The next line to fetch, if any. Each is given once until it is answered.
     pub fn poll_refill(&mut self, now: Timestamp) -> Option<Refill> {
-        let _ = now;
-        todo!()
+        self.hear(now);
+        while let Some(key) = self.fetches.take(now) {
+            let (index, class) = (key / CLASSES.len(), *CLASSES.get(key % CLASSES.len())?);
+            let Some(lane) = self.lanes.get_mut(index) else { continue };
+            let max = lane.line_mut(class).ask(self.window, now);
+            let name = lane.settings().name.clone();
+            self.review_fetches(index, class);
+            if let Some(max) = max {
+                return Some(Refill { lane: name, class, max });
+            }
+        }
+        None
     }
+
     /// When `poll_start` or `poll_refill` may have something without any input; `None`: never.
     pub fn next_wakeup(&self, now: Timestamp) -> Option<Timestamp> {
-        let _ = now;
-        todo!()
+        self.starts.earliest(now).into_iter().chain(self.fetches.earliest(now)).min()
     }
+
     /// See there, all lanes in order of name.
     pub fn status(&self, now: Timestamp) -> Vec<LaneStatus> {
-        let _ = now;
-        todo!()
+        let mut all: Vec<_> = self.lanes.iter().map(|lane| lane.status(now)).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
     }
+
     /// Ids waiting in memory, to give back their leases on shutdown.
     pub fn drain(&mut self) -> Vec<MessageId> {
-        todo!()
+        let ids = self.lanes.iter_mut().flat_map(Lane::lines_mut).flat_map(Line::drain).collect();
+        for index in 0..self.lanes.len() {
+            self.review(index);
+        }
+        ids
+    }
+
+    /// Takes note of the time. If the clock was set back, waits keep their length.
+    fn hear(&mut self, now: Timestamp) {
+        let by = Duration::try_from(self.now.duration_since(now)).unwrap_or_default();
+        self.now = now;
+        if by < Duration::from_secs(1) {
+            return;
+        }
+        for index in 0..self.lanes.len() {
+            if let Some(lane) = self.lanes.get_mut(index) {
+                lane.set_back(by);
+            }
+            self.review(index);
+        }
+    }
+
+    /// Changes a line and sees to what follows from it. `None`: no such lane.
+    fn with_line<T>(
+        &mut self,
+        lane: &LaneName,
+        class: Class,
+        change: impl FnOnce(&mut Line, Timestamp) -> T,
+    ) -> Option<T> {
+        let index = *self.indices.get(lane)?;
+        let result = change(self.lanes.get_mut(index)?.line_mut(class), self.now);
+        self.review_starts(index);
+        self.review_fetches(index, class);
+        Some(result)
+    }
+
+    fn review(&mut self, index: usize) {
+        self.review_starts(index);
+        CLASSES.into_iter().for_each(|class| self.review_fetches(index, class));
+    }
+
+    fn review_starts(&mut self, index: usize) {
+        let at = self.lanes.get(index).and_then(Lane::start_at);
+        self.starts.set(index, at, self.now);
+    }
+
+    fn review_fetches(&mut self, index: usize, class: Class) {
+        let at = self.lanes.get(index).and_then(|lane| lane.line(class).look_at(self.window));
+        self.fetches.set(index * CLASSES.len() + class as usize, at, self.now);
     }
 }
 

@@ -1,0 +1,118 @@
+//! One lane: its permits, its health and its three lines.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::health::Health;
+use super::line::{Line, choose};
+use super::permits::Permits;
+use super::{LaneChange, LaneSettings, LaneStatus};
+use crate::{Class, LaneVerdict, MessageId};
+
+/// Turns of the lines, of eight.
+const WEIGHTS: [i32; 3] = [4, 3, 1];
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    settings: LaneSettings,
+    permits: Permits,
+    pub(super) health: Health,
+    urgent: Line,
+    new: Line,
+    deferred: Line,
+}
+
+impl Lane {
+    pub(super) fn new(settings: LaneSettings) -> Self {
+        let permits = Permits::new(settings.messages_per_minute);
+        let settings = LaneSettings { connections: settings.connections.max(1), ..settings };
+        Self {
+            settings,
+            permits,
+            health: Health::default(),
+            urgent: Line::default(),
+            new: Line::default(),
+            deferred: Line::default(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &LaneSettings {
+        &self.settings
+    }
+
+    pub(super) fn line(&self, class: Class) -> &Line {
+        match class {
+            Class::Urgent => &self.urgent,
+            Class::New => &self.new,
+            Class::Deferred => &self.deferred,
+        }
+    }
+
+    pub(super) fn line_mut(&mut self, class: Class) -> &mut Line {
+        match class {
+            Class::Urgent => &mut self.urgent,
+            Class::New => &mut self.new,
+            Class::Deferred => &mut self.deferred,
+        }
+    }
+
+    pub(super) fn lines_mut(&mut self) -> [&mut Line; 3] {
+        [&mut self.urgent, &mut self.new, &mut self.deferred]
+    }
+
+    /// When the next attempt may start; `None`: not without an input.
+    pub(super) fn start_at(&self) -> Option<Timestamp> {
+        if self.urgent.is_empty() && self.new.is_empty() && self.deferred.is_empty() {
+            return None;
+        }
+        let (from, at_once) = self.health.allows(self.settings.connections);
+        self.permits.free_at(at_once).map(|free_at| free_at.max(from))
+    }
+
+    /// Takes the permits and the next message, and says whether it is a probe. `None`: nothing may start now.
+    pub(super) fn start(&mut self, now: Timestamp) -> Option<(MessageId, bool)> {
+        self.permits.forget(now);
+        if self.start_at().is_none_or(|at| at > now) {
+            return None;
+        }
+        let [urgent, new, deferred] = WEIGHTS;
+        let line = choose([(&mut self.urgent, urgent), (&mut self.new, new), (&mut self.deferred, deferred)])?;
+        let id = line.pop()?;
+        self.permits.start();
+        Some((id, self.health.start()))
+    }
+
+    pub(super) fn end(&mut self, verdict: &LaneVerdict, counts: bool, now: Timestamp) -> Option<LaneChange> {
+        self.permits.end(counts, now);
+        self.permits.forget(now);
+        self.health.learn(verdict, now)
+    }
+
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.permits.set_back(by);
+        self.health.set_back(by);
+    }
+
+    pub(super) fn status(&self, now: Timestamp) -> LaneStatus {
+        let resting = match &self.health {
+            Health::Resting(rest) if rest.until > now => Some(rest),
+            _ => None,
+        };
+        let paused = match &self.health {
+            Health::Paused(paused) => Some((paused.pause.clone(), paused.since, paused.probe_at)),
+            _ => None,
+        };
+        LaneStatus {
+            name: self.settings.name.clone(),
+            active: self.permits.active(),
+            connections: self.settings.connections,
+            messages_per_minute: self.settings.messages_per_minute,
+            used_this_minute: self.permits.used(now),
+            waiting: [self.urgent.len(), self.new.len(), self.deferred.len()],
+            resting_until: resting.map(|rest| rest.until),
+            resting_reason: resting.map(|rest| rest.reason.clone()),
+            paused,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One line of a lane: a bounded window onto the messages of one class in the spool.
+//!
+//! `ids` are leased and wait here. What did not fit, or becomes due, stands in the spool behind them; once there is such
+//! mail, arrivals stand behind it too, until a fetch has found the end of it.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::MessageId;
+
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    ids: VecDeque<MessageId>,
+    /// Mail that is due stands in the spool.
+    unfetched: bool,
+    /// When mail in the spool becomes due.
+    next_due_at: Option<Timestamp>,
+    /// A fetch is under way.
+    asked: bool,
+    /// The line has been told of more mail since it asked: the answer may not hold it.
+    changed: bool,
+    /// After a failed fetch: not before.
+    retry_at: Option<Timestamp>,
+    /// Turns that it is behind (or ahead), in the choice between the lines.
+    credit: i32,
+}
+
+impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Takes a message in, unless it must stay in the spool.
+    pub(super) fn arrive(&mut self, id: MessageId, window: usize) -> bool {
+        let taken = !self.unfetched && !self.asked && self.ids.len() < window;
+        if taken {
+            self.ids.push_back(id);
+        } else {
+            self.more_unfetched();
+        }
+        taken
+    }
+
+    /// Mail becomes due in the spool.
+    pub(super) fn due(&mut self, due_at: Timestamp, now: Timestamp) {
+        if due_at <= now {
+            self.more_unfetched();
+        } else {
+            self.next_due_at = earlier(self.next_due_at, Some(due_at));
+        }
+    }
+
+    fn more_unfetched(&mut self) {
+        self.unfetched = true;
+        self.changed = true;
+    }
+
+    /// When somebody must look whether to fetch.
+    pub(super) fn look_at(&self, window: usize) -> Option<Timestamp> {
+        if self.asked {
+            return None;
+        }
+        match self.unfetched {
+            true if self.ids.len() > window / 2 => None,
+            true => self.retry_at.or(Some(Timestamp::MIN)),
+            false => self.next_due_at,
+        }
+    }
+
+    /// How many to fetch, if now is the time. The answer is waited for.
+    pub(super) fn ask(&mut self, window: usize, now: Timestamp) -> Option<usize> {
+        if self.next_due_at.is_some_and(|due_at| due_at <= now) {
+            self.next_due_at = None;
+            self.more_unfetched();
+        }
+        let room = window.saturating_sub(self.ids.len());
+        if room == 0 || self.look_at(window).is_none_or(|at| at > now) {
+            return None;
+        }
+        self.asked = true;
+        self.changed = false;
+        self.next_due_at = None;
+        Some(room)
+    }
+
+    /// The answer: what was fetched, whether that was all there is, and when there is more.
+    pub(super) fn fetched(&mut self, ids: &[MessageId], all: bool, next_due_at: Option<Timestamp>, now: Timestamp) {
+        self.asked = false;
+        self.retry_at = None;
+        self.ids.extend(ids);
+        self.unfetched = !all || self.changed;
+        if let Some(due_at) = next_due_at {
+            self.due(due_at, now);
+        }
+    }
+
+    pub(super) fn fetch_failed(&mut self, retry_at: Timestamp) {
+        self.asked = false;
+        self.unfetched = true;
+        self.retry_at = Some(retry_at);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<MessageId> {
+        self.ids.pop_front()
+    }
+
+    pub(super) fn remove(&mut self, id: MessageId) -> bool {
+        let place = self.ids.iter().position(|known| *known == id);
+        place.and_then(|place| self.ids.remove(place)).is_some()
+    }
+
+    /// All ids; their mail stands in the spool from now on.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = MessageId> {
+        self.unfetched |= !self.ids.is_empty();
+        self.ids.drain(..)
+    }
+}
+
+/// Whose turn it is: the non-empty line that is furthest behind its share. An empty line has no share and saves none up.
+pub(super) fn choose(lines: [(&mut Line, i32); 3]) -> Option<&mut Line> {
+    let mut shares = 0;
+    let mut chosen: Option<&mut Line> = None;
+    for (line, weight) in lines {
+        if line.is_empty() {
+            line.credit = 0;
+            continue;
+        }
+        shares += weight;
+        line.credit += weight;
+        if chosen.as_ref().is_none_or(|best| line.credit > best.credit) {
+            chosen = Some(line);
+        }
+    }
+    if let Some(line) = &mut chosen {
+        line.credit -= shares;
+    }
+    chosen
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
+    }
+}
