@@ -1,1 +1,13 @@
-fn main() {}
+//! The binary `posthouse`: reads the command line, and is the only place where all parts are wired together.
+
+mod cli;
+mod devices;
+mod relay;
+mod system;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

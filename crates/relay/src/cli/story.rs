@@ -1,0 +1,126 @@
+//! A message's story in words: the same for `message` and for `demo`.
+
+use api::{Outcome, RecipientState, Remote, Step, StoryEvent};
+
+/// One event as lines: the first says what happened, the others, indented, why and what to do.
+pub(super) fn lines(event: &StoryEvent) -> Vec<String> {
+    match &event.step {
+        Step::Accepted => vec!["accepted: on stable storage, queued".to_owned()],
+        Step::Attempted { lane, took_ms, outcomes } => attempted(lane, *took_ms, outcomes),
+        Step::Waiting { reason } => vec![format!("waiting: {reason}")],
+        Step::Delayed => vec!["delayed: older than the warning time".to_owned()],
+        Step::Expired => vec!["expired: its time was up".to_owned()],
+        Step::Held { reason } => vec![format!("held: {reason}")],
+        Step::Released => vec!["released".to_owned()],
+        Step::RetryRequested => vec!["retry requested".to_owned()],
+        Step::Removed => vec!["removed by an operator".to_owned()],
+        Step::Moved { lane } => vec![format!("moved to {lane}")],
+        Step::Rescued => vec!["found again in the spool's segments".to_owned()],
+        Step::Omitted { events } => vec![format!("({events} events left out)")],
+    }
+}
+
+fn attempted(lane: &str, took_ms: u64, outcomes: &[Outcome]) -> Vec<String> {
+    let several = outcomes.len() > 1;
+    let mut lines = vec![format!("attempt through {lane}, {}", duration(took_ms))];
+    for outcome in outcomes {
+        let whose = if several { format!(" for {}", outcome.recipients.join(", ")) } else { String::new() };
+        lines.push(format!("  {}{whose}: {}", spoken(&outcome.outcome), told(outcome)));
+        lines.extend(outcome.hint.iter().map(|hint| format!("    meaning: {hint}")));
+    }
+    lines
+}
+
+fn told(outcome: &Outcome) -> String {
+    match (&outcome.reason, &outcome.remote) {
+        (_, Some(remote)) => said(remote),
+        (Some(reason), None) => reason.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+/// Who said what, and the id there.
+pub(super) fn said(remote: &Remote) -> String {
+    let status = remote.status.as_ref().map(|status| format!(" {status}")).unwrap_or_default();
+    let id = remote.remote_id.as_ref().map(|id| format!(", id there {id}")).unwrap_or_default();
+    format!("{} said {}{status} {}{id}", remote.host, remote.code, remote.text)
+}
+
+fn spoken(outcome: &str) -> &str {
+    match outcome {
+        "handed-over" => "handed over",
+        "unconfirmed" => "unconfirmed (it may have arrived; tried again)",
+        other => other,
+    }
+}
+
+/// What became of a recipient, in one line.
+pub(super) fn state(state: &RecipientState) -> String {
+    match state {
+        RecipientState::Queued { last: None, .. } => "queued".to_owned(),
+        RecipientState::Queued { last: Some(last), unconfirmed: false } => format!("queued, last: {last}"),
+        RecipientState::Queued { last: Some(last), unconfirmed: true } => {
+            format!("queued, may have arrived already, last: {last}")
+        }
+        RecipientState::HandedOver { remote, .. } => format!("handed over: {}", said(remote)),
+        RecipientState::Bounced { reason, .. } => format!("bounced: {reason}"),
+        RecipientState::Expired { reason, .. } => format!("expired: {reason}"),
+        RecipientState::Removed { .. } => "removed by an operator".to_owned(),
+    }
+}
+
+fn duration(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1000 => format!("{milliseconds} ms"),
+        1000..60_000 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+        _ => format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1000),
+    }
+}
+
+/// Octets as a person reads them.
+pub(super) fn octets(octets: u64) -> String {
+    const LARGER: [&str; 3] = ["MiB", "GiB", "TiB"];
+    if octets < 1024 {
+        return format!("{octets} B");
+    }
+    let mut tenths = octets * 10 / 1024;
+    let mut unit = "KiB";
+    for larger in LARGER {
+        if tenths < 10_240 {
+            break;
+        }
+        tenths /= 1024;
+        unit = larger;
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_are_written_with_the_largest_fitting_unit() {
+        for (n, text) in [(999, "999 B"), (1024, "1.0 KiB"), (1_536, "1.5 KiB"), (35 << 20, "35.0 MiB"), (3 << 40, "3.0 TiB")] {
+            assert_eq!(octets(n), text);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_meaning() {
+        let event: StoryEvent = serde_json::from_value(serde_json::json!({
+            "at": "2026-11-20T12:00:00Z", "event": "attempted", "lane": "contoso/submission", "took_ms": 1250,
+            "outcomes": [{"outcome": "deferred", "recipients": ["<a@b.test>"], "reason": "throttled", "hint": "wait",
+                "remote": {"host": "h", "code": 432, "status": "4.3.2", "text": "Concurrent connections limit exceeded"}}]
+        }))
+        .unwrap();
+        assert_eq!(
+            lines(&event),
+            [
+                "attempt through contoso/submission, 1.2 s",
+                "  deferred: h said 432 4.3.2 Concurrent connections limit exceeded",
+                "    meaning: wait"
+            ]
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! One relay, wired: spool, transports, queue manager, listeners, admin. `serve` and `demo` both start it here.
+//!
+//! Order of starting: spool (recovers what was accepted), queue manager, admin, listeners: mail is taken only when all
+//! the rest can carry it. Stopping is the other way round.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use config::Config;
+use inbound::Inbound;
+use qmgr::{Handle, QueueManager};
+use queue::{Clock, Intake, Spool};
+use telemetry::Metrics;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::system::SystemClock;
+
+/// A running relay.
+pub(crate) struct Relay {
+    /// Where it listens, by listener name.
+    pub(crate) listeners: Vec<(String, SocketAddr)>,
+    /// SHA-256 of the listeners' certificate.
+    pub(crate) fingerprint: Option<String>,
+    /// Where metrics and health are served.
+    pub(crate) http: Option<SocketAddr>,
+    spool: Arc<dyn Spool>,
+    stop_inbound: CancellationToken,
+    stop_queue: CancellationToken,
+    inbound: JoinHandle<()>,
+    manager: JoinHandle<()>,
+    admin: Vec<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Starts all parts. `inherited`: sockets from the service manager.
+    pub(crate) async fn start(
+        config: Config,
+        inherited: Vec<(String, std::net::TcpListener)>,
+    ) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::default());
+        let spool = open_spool(&config, &clock, &metrics).await?;
+        let settings = qmgr::Settings {
+            retry: config.retry.clone(),
+            window: config.window,
+            lanes: lanes(&config, &clock, &metrics)?,
+            routes: config.routes.clone(),
+            history: config.history,
+            grace: config.grace,
+        };
+        let (manager, handle) = QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
+        let stop_queue = CancellationToken::new();
+        let stop_inbound = CancellationToken::new();
+        let intake: Arc<dyn Intake> = Arc::new(handle.clone());
+        let inbound = Inbound::bind(
+            config.inbound.clone(),
+            inherited,
+            Arc::clone(&spool),
+            intake,
+            config.routes.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        )?;
+        let listeners = inbound.local_addresses();
+        let fingerprint = inbound.fingerprint();
+        let state = admin_state(&config, &handle, &spool, &metrics, &clock, &listeners);
+        let (admin, http) = serve_admin(&config, state, &stop_queue).await?;
+        let manager = tokio::spawn(manager.run(stop_queue.clone()));
+        let inbound = tokio::spawn(inbound.run(stop_inbound.clone()));
+        Ok(Self { listeners, fingerprint, http, spool, stop_inbound, stop_queue, inbound, manager, admin })
+    }
+
+    /// Sessions first, then attempts, then the store.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop_inbound.cancel();
+        self.inbound.await.context("the listeners failed")?;
+        self.stop_queue.cancel();
+        self.manager.await.context("the queue manager failed")?;
+        for server in self.admin {
+            let _ = server.await;
+        }
+        self.spool.close().await.context("the spool could not be closed")?;
+        Ok(())
+    }
+}
+
+/// Opening reads files and may recover for a while: off the runtime's threads.
+async fn open_spool(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Spool>> {
+    let (settings, clock, metrics) = (config.spool.clone(), Arc::clone(clock), Arc::clone(metrics));
+    let dir = settings.dir.clone();
+    let spool = tokio::task::spawn_blocking(move || spool::Embedded::open(settings, clock, metrics))
+        .await?
+        .with_context(|| format!("cannot open the spool in {}", dir.display()))?;
+    Ok(Arc::new(spool))
+}
+
+type Lanes = Vec<(queue::LaneSettings, Arc<dyn queue::Transport>)>;
+
+/// A transport for each lane; lanes of one application share its tokens.
+fn lanes(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Lanes> {
+    let catalogue = m365::Catalogue::builtin();
+    let source = |settings: &entra::Settings| {
+        let clock = Arc::clone(clock);
+        let source = entra::TokenSource::new(settings.clone(), Arc::new(move || clock.now()))?;
+        Ok::<_, entra::TokenError>(source.with_metrics(Arc::clone(metrics)))
+    };
+    let transport = |(lane, settings): (queue::LaneSettings, transport::SmtpSettings)| {
+        let transport = transport::SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(clock))
+            .with_context(|| format!("cannot set up the path {}", lane.name))?;
+        Ok((lane, Arc::new(transport) as Arc<dyn queue::Transport>))
+    };
+    config.transports(source)?.into_iter().map(transport).collect()
+}

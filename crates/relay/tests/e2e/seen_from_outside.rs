@@ -1,0 +1,74 @@
+//! Metrics, health, logs, the service manager: what the relay shows, and that it is true.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::harness::sink::Sink;
+use crate::harness::smtp::accepted;
+use crate::harness::{PATIENCE, Relay, smart_host};
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn metrics_count_what_happened_with_units_in_their_names() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "[admin]\naddress = \"127.0.0.1:0\"");
+    let relay = Relay::start(&config);
+    accepted(relay.address(0), "a@contoso.test", &["b@example.test"], "counted");
+    relay.drained();
+    let page = get(relay.http(), "/metrics");
+    for line in [
+        "posthouse_messages_accepted_total 1",
+        "posthouse_queue_messages 0",
+        "posthouse_conservation_gap",
+        "posthouse_spool_sync_seconds_count",
+        "outcome=\"handed-over\"",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
+fn health_and_readiness_answer() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "[admin]\naddress = \"127.0.0.1:0\"");
+    let relay = Relay::start(&config);
+    assert!(get(relay.http(), "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(get(relay.http(), "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(get(relay.http(), "/v1/queue").starts_with("HTTP/1.1 404"), "the API is not served over TCP");
+}
+
+#[test]
+fn one_id_leads_from_the_session_to_the_outcome() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    let relay = Relay::start(&config);
+    let id = accepted(relay.address(0), "a@contoso.test", &["b@example.test"], "followed");
+    relay.drained();
+    let about = relay.log.text().lines().filter(|line| line.contains(&id)).map(str::to_owned).collect::<Vec<_>>();
+    assert!(about.len() >= 2, "{}", relay.log.text());
+    assert!(about.iter().any(|line| line.contains("session")), "{about:?}");
+    assert!(about.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+}
+
+#[test]
+fn the_service_manager_is_told_when_mail_is_taken() {
+    let sink = Sink::start();
+    let (directory, config) = smart_host(sink.address, "");
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _relay = Relay::start_with(&config, |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    let mut buffer = [0; 256];
+    let read = socket.recv(&mut buffer).unwrap();
+    assert!(String::from_utf8_lossy(&buffer[..read]).contains("READY=1"));
+}
