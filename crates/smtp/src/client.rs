@@ -7,185 +7,234 @@
 //! Invariants: nothing is ever sent that the server did not offer in this very session; a reply is matched to its command
 //! in order, also when pipelined; a broken or extra reply ends the session ([`Step::Broken`]), it is never guessed at.
 
-use crate::{Credentials, Extensions, ForwardPath, MailParameters, RcptParameters, Reply, ReplyError, ReversePath};
+mod auth;
+mod replies;
+mod script;
+mod state;
+mod step;
 
-/// Where a reply was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// On connecting.
-    Greeting,
-    /// EHLO, or HELO after EHLO was not understood (5yz).
-    Hello,
-    /// STARTTLS.
-    StartTls,
-    /// AUTH.
-    Auth,
-    /// MAIL FROM.
-    Mail,
-    /// RCPT TO.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// After the final dot.
-    End,
-}
+use auth::Exchange;
+use script::Script;
+use state::State;
+pub use step::{BrokenSession, PartialReplies, Replies, Stage, Step, Transaction};
 
-/// Which parts of a transaction's envelope go on the wire. The driver has checked them against [`Client::extensions`].
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    /// MAIL FROM.
-    pub reverse_path: ReversePath,
-    /// Sent as far as present. `size` only where SIZE is offered, and so on: parameters whose extension the server did not
-    /// offer are left out by the machine when leaving out loses nothing (SIZE, BODY=7BIT), and are a debug assertion otherwise.
-    pub parameters: MailParameters,
-    /// RCPT TO, each.
-    pub recipients: Vec<(ForwardPath, RcptParameters)>,
-}
-
-/// What came of a transaction that did not reach content, or did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replies {
-    /// To MAIL.
-    pub mail: Reply,
-    /// To each RCPT, in order; shorter than the list where the session broke or MAIL was refused.
-    pub recipients: Vec<Reply>,
-    /// To DATA, if it was sent.
-    pub data: Option<Reply>,
-    /// To the final dot, if content was sent.
-    pub end: Option<Reply>,
-}
-
-/// What the driver must do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send the output, read more.
-    NeedInput,
-    /// The server speaks to us and said what it offers; make a request.
-    Ready,
-    /// Greeting, EHLO/HELO or STARTTLS was refused; after STARTTLS the session may go on, else close.
-    Refused {
-        /// Where.
-        stage: Stage,
-        /// With what.
-        reply: Reply,
-    },
-    /// STARTTLS was accepted: do the handshake, call [`Client::handle_tls`]. Bytes received after the reply are an
-    /// injection attempt and give `Broken` in place of this step.
-    TlsHandshake,
-    /// The final reply to AUTH, good or bad.
-    AuthReply(Reply),
-    /// 354: give the content with [`Client::content`], then [`Client::end_content`]. At least one recipient was accepted.
-    SendContent,
-    /// The transaction is over; make another request.
-    Over(Replies),
-    /// QUIT was answered.
-    Bye,
-    /// The server closed with 421, or said what is no reply. Close the connection. `replies`: what had been answered of
-    /// the transaction under way.
-    Broken {
-        /// Why.
-        cause: BrokenSession,
-        /// Of the transaction under way.
-        replies: Option<Box<PartialReplies>>,
-    },
-}
-
-/// What had been answered when a session broke.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PartialReplies {
-    /// To MAIL.
-    pub mail: Option<Reply>,
-    /// To the first RCPTs.
-    pub recipients: Vec<Reply>,
-    /// To DATA.
-    pub data: Option<Reply>,
-}
-
-/// Why a session cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BrokenSession {
-    /// 421 in place of, or beside, the reply due.
-    #[error("the server closed the session: {0}")]
-    Closing(Reply),
-    /// Not a reply.
-    #[error(transparent)]
-    Syntax(#[from] ReplyError),
-    /// A reply to nothing.
-    #[error("a reply that nothing asked for: {0}")]
-    Unasked(Reply),
-    /// Data behind the reply to STARTTLS (RFC 3207 §6).
-    #[error("plain text came after the reply to STARTTLS: somebody may be tampering with the connection")]
-    Injected,
-}
+use crate::{Credentials, EnhancedStatus, Extensions, Reply, ReplyError, ReplyParser};
 
 /// See the head of this file.
-#[derive(Debug)]
 pub struct Client {
-    _hello: String,
+    hello: String,
+    tls: bool,
+    input: Vec<u8>,
+    /// Everything before it has been read.
+    read: usize,
+    parser: ReplyParser,
+    output: Vec<u8>,
+    extensions: Extensions,
+    state: State,
+    /// MAIL was accepted and the message has not ended: RSET must come before the next MAIL.
+    transaction_is_open: bool,
+    awaits_final_reply: bool,
 }
 
 impl Client {
     /// `hello`: our name for EHLO. `tls`: encrypted already. The machine waits for the greeting, then says EHLO.
     pub fn new(hello: &str, tls: bool) -> Self {
-        let _ = (hello, tls);
-        todo!()
+        Self {
+            hello: hello.chars().filter(|character| !character.is_control()).collect(),
+            tls,
+            input: Vec::new(),
+            read: 0,
+            parser: ReplyParser::new(),
+            output: Vec::new(),
+            extensions: Extensions::default(),
+            state: State::Greeting,
+            transaction_is_open: false,
+            awaits_final_reply: false,
+        }
     }
+
     /// Takes what the server sent.
     pub fn handle_input(&mut self, bytes: &[u8]) {
-        let _ = bytes;
-        todo!()
+        self.input.drain(..std::mem::take(&mut self.read));
+        self.input.extend_from_slice(bytes);
     }
+
     /// Goes on.
     pub fn poll(&mut self) -> Step {
-        todo!()
+        loop {
+            match &self.state {
+                State::Broken(step) => return step.clone(),
+                State::Answered(step) => {
+                    let step = step.clone();
+                    self.state = State::Ready;
+                    return step;
+                }
+                State::Handshake if self.has_unread() => return self.broken(BrokenSession::Injected, None),
+                _ => {}
+            }
+            match self.next_reply() {
+                Ok(None) => return Step::NeedInput,
+                Ok(Some(reply)) => {
+                    if let Some(step) = self.take_reply(reply) {
+                        return step;
+                    }
+                }
+                Err(error) => {
+                    let replies = std::mem::replace(&mut self.state, State::Ready).into_partial_replies();
+                    return self.broken(error.into(), replies);
+                }
+            }
+        }
     }
+
+    fn next_reply(&mut self) -> Result<Option<Reply>, ReplyError> {
+        let (consumed, reply) = self.parser.push(self.input.get(self.read..).unwrap_or_default())?;
+        self.read += consumed;
+        Ok(reply)
+    }
+
+    fn has_unread(&self) -> bool {
+        self.read < self.input.len() || !self.parser.is_empty()
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
     /// Bytes to send; the driver drains it.
     pub fn output(&mut self) -> &mut Vec<u8> {
-        todo!()
+        &mut self.output
     }
+
     /// Of the last EHLO; empty after HELO.
     pub fn extensions(&self) -> &Extensions {
-        todo!()
+        &self.extensions
     }
-    /// Request: STARTTLS.
+
+    /// Whether a request can be sent. Not if the server has said something that nobody asked for: the next `poll` tells.
+    fn may_request(&self) -> bool {
+        debug_assert!(matches!(self.state, State::Ready | State::Broken(_)), "a request before the last was answered");
+        matches!(self.state, State::Ready) && !self.has_unread()
+    }
+
+    /// Says a command and waits in `state` for its reply.
+    fn request(&mut self, command: &str, state: State) {
+        if self.may_request() {
+            self.say(command);
+            self.state = state;
+        }
+    }
+
+    /// Answers a request ourselves, nothing having been sent.
+    fn answer(&mut self, step: Step) {
+        if self.may_request() {
+            self.state = State::Answered(step);
+        }
+    }
+
+    /// Request: STARTTLS. Where it is not offered: `Refused` with a reply of our own, nothing is sent.
     pub fn start_tls(&mut self) {
-        todo!()
+        if self.extensions.starttls {
+            self.request("STARTTLS", State::StartTls);
+        } else {
+            let reply = Reply::new(502, EnhancedStatus::new(5, 5, 1), "the server does not offer STARTTLS");
+            self.answer(Step::Refused { stage: Stage::StartTls, reply });
+        }
     }
+
     /// Handshake done: EHLO is said again; what was offered in clear is forgotten.
     pub fn handle_tls(&mut self) {
-        todo!()
+        debug_assert!(matches!(self.state, State::Handshake | State::Broken(_)), "a handshake that nobody asked for");
+        if matches!(self.state, State::Handshake) && !self.has_unread() {
+            self.tls = true;
+            self.say_hello();
+        }
     }
+
     /// Request: AUTH. PLAIN and XOAUTH2 go with the initial response unless the line would pass 512 octets (RFC 4954 §4).
-    /// A 334 after XOAUTH2's token (an error in JSON) is answered with an empty line.
+    /// A 334 after XOAUTH2's token (an error in JSON) is answered with an empty line. Where the mechanism is not offered:
+    /// `AuthReply` with a reply of our own, nothing is sent.
     pub fn authenticate(&mut self, credentials: &Credentials) {
-        let _ = credentials;
-        todo!()
+        let mechanism = credentials.mechanism();
+        if self.extensions.auth.contains(&mechanism) {
+            let (exchange, command) = Exchange::new(credentials);
+            self.request(&command, State::Auth(exchange));
+        } else {
+            let text = format!("the server does not offer AUTH {mechanism}");
+            self.answer(Step::AuthReply(Reply::new(504, EnhancedStatus::new(5, 5, 4), text)));
+        }
     }
+
     /// Request: a message. MAIL, RCPT… and DATA go together where PIPELINING is offered. If every recipient was refused
     /// and DATA was pipelined and accepted all the same, an empty message is ended at once and its reply left out of account (RFC 2920 §3.1).
     pub fn begin(&mut self, transaction: &Transaction) {
-        let _ = transaction;
-        todo!()
+        if !self.may_request() {
+            return;
+        }
+        let mut script = Script::new(transaction, &self.extensions);
+        if self.transaction_is_open {
+            self.say("RSET");
+            if script.pipelined {
+                script.send(&mut self.output);
+            }
+            self.state = State::ResetBefore(script);
+        } else {
+            script.send(&mut self.output);
+            self.state = State::Mail(script);
+        }
     }
+
     /// A piece of the message, dot-stuffed into the output.
     pub fn content(&mut self, piece: &[u8]) {
-        let _ = piece;
-        todo!()
+        debug_assert!(matches!(self.state, State::Content(..) | State::Broken(_)), "content that nobody asked for");
+        if let State::Content(stuffer, _) = &mut self.state {
+            stuffer.push(piece, &mut self.output);
+        }
     }
+
     /// The message is whole: the final dot. From here on a broken link means "unconfirmed".
+    ///
+    /// If the server has said something before its time the dot is not sent: the next `poll` gives `Broken`.
     pub fn end_content(&mut self) {
-        todo!()
+        debug_assert!(matches!(self.state, State::Content(..) | State::Broken(_)), "the end of nothing");
+        if self.has_unread() {
+            return;
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Ready) {
+            State::Content(stuffer, replies) => {
+                stuffer.finish(&mut self.output);
+                self.awaits_final_reply = true;
+                State::End(replies)
+            }
+            other => other,
+        };
     }
+
     /// Request: RSET (only needed to prove that an idle session lives). Answered by `Ready`.
     pub fn reset(&mut self) {
-        todo!()
+        self.request("RSET", State::Reset);
     }
+
     /// Request: QUIT.
     pub fn quit(&mut self) {
-        todo!()
+        self.request("QUIT", State::Quit);
     }
+
     /// True from `end_content` until its reply.
     pub fn awaits_final_reply(&self) -> bool {
-        todo!()
+        self.awaits_final_reply
+    }
+}
+
+/// Without what was or will be sent: it may be a password or a token.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("hello", &self.hello)
+            .field("tls", &self.tls)
+            .field("extensions", &self.extensions)
+            .field("awaits_final_reply", &self.awaits_final_reply)
+            .finish_non_exhaustive()
     }
 }

@@ -42,8 +42,7 @@ pub(super) fn whole_path(text: &str) -> Result<&str, AddressError> {
         return Ok(inner);
     }
     let (route, mailbox) = inner.split_once(':').ok_or(AddressError::Shape)?;
-    let hops_are_domains =
-        route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(|domain| syntax::is_domain(domain)));
+    let hops_are_domains = route.split(',').all(|hop| hop.strip_prefix('@').is_some_and(syntax::is_domain));
     if !hops_are_domains {
         return Err(AddressError::Domain);
     }
