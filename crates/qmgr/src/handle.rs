@@ -3,53 +3,61 @@
 use std::sync::Arc;
 
 use queue::{Intake, LaneName, Message, MessageId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
+use crate::context::{Context, Input};
+use crate::words::{Wish, Word};
 use crate::{Event, LaneReport, OperatorError};
 
 /// Cheap to clone. Works from before `run` until after its end: then arrivals are given back to the spool.
 #[derive(Clone)]
-pub struct Handle {}
+pub struct Handle {
+    pub(crate) context: Arc<Context>,
+}
 
 impl Handle {
     /// Stops it: it is not tried until released. If it is being tried right now, after that attempt.
     pub async fn hold(&self, id: MessageId, reason: String) -> Result<Message, OperatorError> {
-        let _ = (id, reason);
-        todo!()
+        self.word(id, Wish::Hold { reason }).await
     }
     /// Lets a held message go; it is due now.
     pub async fn release(&self, id: MessageId) -> Result<Message, OperatorError> {
-        let _ = id;
-        todo!()
+        self.word(id, Wish::Release).await
     }
     /// Due now, and first among what waits, this once.
     pub async fn retry(&self, id: MessageId) -> Result<Message, OperatorError> {
-        let _ = id;
-        todo!()
+        self.word(id, Wish::Retry).await
     }
     /// Takes it out: all recipients still queued are removed.
     pub async fn remove(&self, id: MessageId) -> Result<Message, OperatorError> {
-        let _ = id;
-        todo!()
+        self.word(id, Wish::Remove).await
     }
     /// A resting or paused lane tries one message now.
     pub async fn probe(&self, lane: &LaneName) -> Result<(), OperatorError> {
-        let _ = lane;
-        todo!()
+        let (answer, answered) = oneshot::channel();
+        self.context.tell(Input::Probe(lane.clone(), answer));
+        answered.await.unwrap_or(Err(OperatorError::Stopped))
     }
     /// All lanes in order of name; empty when the queue manager has stopped.
     pub async fn status(&self) -> Vec<LaneReport> {
-        todo!()
+        let (answer, answered) = oneshot::channel();
+        self.context.tell(Input::Status(answer));
+        answered.await.unwrap_or_default()
     }
     /// Events from now on. A receiver that falls 1,024 events behind misses some (`Lagged`).
     pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
-        todo!()
+        self.context.events.subscribe()
+    }
+
+    async fn word(&self, id: MessageId, wish: Wish) -> Result<Message, OperatorError> {
+        let (answer, answered) = oneshot::channel();
+        self.context.tell(Input::Word(Word::new(id, wish, answer)));
+        answered.await.unwrap_or(Err(OperatorError::Stopped))
     }
 }
 
 impl Intake for Handle {
     fn arrived(&self, message: Message) {
-        let _ = message;
-        todo!()
+        self.context.tell(Input::Arrived(Box::new(message)));
     }
 }

@@ -10,15 +10,31 @@
 //! Not yet here: delivery status notifications. A message that bounces or expires is recorded with its reason, logged as
 //! a warning and published as an [`Event`]; nobody writes to its sender.
 
+mod attempt;
+mod context;
 mod event;
+mod fetch;
 mod handle;
+mod housekeeping;
+mod manager;
+mod record;
+mod reroute;
+mod tell;
+mod words;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use queue::{Clock, LaneSettings, RetryPolicy, Routes, Spool, Transport};
+use queue::{Clock, LaneSettings, RetryPolicy, Routes, Scheduler, SchedulerSettings, Spool, Transport};
 use telemetry::Metrics;
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::Context;
+use crate::manager::Manager;
 
 pub use event::{Event, LaneReport, MessageEvent, OperatorError};
 pub use handle::Handle;
@@ -39,8 +55,13 @@ pub struct Settings {
     pub history: Duration,
 }
 
+/// Events that a listener may fall behind.
+const EVENTS: usize = 1_024;
+
 /// See the head of this file.
-pub struct QueueManager {}
+pub struct QueueManager {
+    manager: Manager,
+}
 
 impl QueueManager {
     /// Nothing happens until `run`; what arrives before is kept.
@@ -50,14 +71,39 @@ impl QueueManager {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> (Self, Handle) {
-        let _ = (settings, spool, clock, metrics);
-        todo!()
+        let (sender, inputs) = mpsc::unbounded_channel();
+        let permits = settings.lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        let context = Arc::new(Context {
+            spool,
+            clock,
+            metrics,
+            retry: settings.retry,
+            routes: settings.routes,
+            lanes: settings.lanes.into_iter().map(|(lane, transport)| (lane.name, transport)).collect(),
+            inputs: sender,
+            events: broadcast::channel(EVENTS).0,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            unstored: AtomicUsize::new(0),
+        });
+        let manager = Manager {
+            context: Arc::clone(&context),
+            scheduler: Scheduler::new(SchedulerSettings { window: settings.window }, permits),
+            inputs,
+            grace: settings.grace,
+            history: settings.history,
+            waiting: HashMap::new(),
+            busy: HashMap::new(),
+            serial: 0,
+            recording: 0,
+        };
+        (Self { manager }, Handle { context })
     }
 
     /// Until `stop`; then no attempt starts any more, those under way may finish within the grace period, and every lease
     /// is given back. Returns within the grace period and ten seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let _ = stop;
-        todo!()
+        self.manager.run(stop).await;
     }
 }

@@ -1,0 +1,123 @@
+//! One attempt, in small steps: expiry, body, transport, settle, record, report.
+//!
+//! The lease is held from before the first step until the outcome is recorded. The lane hears of the end before the
+//! recording, so that its connection is not kept waiting for a disk.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use queue::{
+    Attempt, AttemptReport, BodyReader, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError, Transport,
+    expire_check, settle,
+};
+
+use crate::context::{Context, Due, Ended, Input, Serial};
+use crate::{record, tell};
+
+/// The spool could not give the body: again after this.
+const BODY_AGAIN: Duration = Duration::from_secs(10);
+
+pub(crate) struct Steps {
+    pub(crate) context: Arc<Context>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) lane: LaneName,
+    pub(crate) serial: Serial,
+}
+
+impl Steps {
+    pub(crate) async fn run(self, message: Box<Message>) {
+        let now = self.context.clock.now();
+        if let Some(expired) = expire_check(&message, &self.context.retry, now) {
+            self.end(message.id, LaneVerdict::Neutral, false);
+            tell::expired(&self.context, &expired, now);
+            return self.keep(expired, message.story.len()).await;
+        }
+        match self.context.spool.body(message.id).await {
+            Ok(body) => self.converse(message, body).await,
+            Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => self.hold(message, error).await,
+            Err(error) => self.put_off(&message, &error),
+        }
+    }
+
+    async fn converse(self, message: Box<Message>, body: BodyReader) {
+        let report = self.attempt(&message, body).await;
+        self.end(message.id, report.lane.clone(), report.reached_mail);
+        let now = self.context.clock.now();
+        let (told, random) = (message.story.len(), spread(message.id, message.attempts));
+        let settled = settle(*message, &report, &self.context.retry, now, random);
+        tell::attempted(&self.context, &settled, &report, now);
+        self.keep(settled, told).await;
+    }
+
+    /// Whatever happens inside comes out as a report.
+    async fn attempt(&self, message: &Message, body: BodyReader) -> AttemptReport {
+        let queued = message.recipients.iter().zip(0_u32..).filter(|(recipient, _)| recipient.state.is_queued());
+        let recipients: Vec<u32> = queued.map(|(_, index)| index).collect();
+        let now = self.context.clock.now();
+        let attempt = Attempt { message, recipients: recipients.clone() };
+        let attempt = AssertUnwindSafe(self.transport.attempt(attempt, body, now)).catch_unwind();
+        let cause = tokio::select! {
+            biased;
+            report = attempt => match report {
+                Ok(report) => return report,
+                Err(_) => {
+                    tracing::error!(alert = true, id = %message.id, lane = %self.lane, "the transport failed on this message with a fault of its own (a panic); please report it; the message is tried again");
+                    "the attempt broke off by a fault in the relay"
+                }
+            },
+            () = self.context.abandon.cancelled() => "the relay stopped before the attempt was over",
+        };
+        let took = self.context.clock.now().duration_since(now);
+        AttemptReport {
+            results: vec![(recipients, Outcome::Unconfirmed { cause: cause.to_owned() })],
+            lane: LaneVerdict::Neutral,
+            reached_mail: true,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
+        }
+    }
+
+    /// Without its bytes it can never go; only an operator can tell what they should be.
+    async fn hold(self, mut message: Box<Message>, error: SpoolError) {
+        self.end(message.id, LaneVerdict::Neutral, false);
+        tracing::error!(alert = true, id = %message.id, lane = %self.lane, %error, "the bytes of this message cannot be read; it is held; hint: `posthouse spool check` says what is damaged, `posthouse remove` gives it up");
+        let told = message.story.len();
+        message.hold(format!("{error}; hint: run `posthouse spool check`"), self.context.clock.now());
+        self.keep(*message, told).await;
+    }
+
+    /// The spool is in trouble; nothing happened to the message.
+    fn put_off(&self, message: &Message, error: &SpoolError) {
+        tracing::warn!(id = %message.id, lane = %self.lane, %error, "the bytes of this message could not be read now; it is tried again");
+        self.end(message.id, LaneVerdict::Neutral, false);
+        self.context.spool.release(message.id);
+        let due = Due::of(message).map(|due| Due { at: self.context.clock.now() + BODY_AGAIN, ..due });
+        self.context.tell(Input::Done(message.id, self.serial, due));
+    }
+
+    /// Records the new state; `told`: events of its story that were known before.
+    async fn keep(&self, message: Message, told: usize) {
+        let (id, due) = (message.id, Due::of(&message));
+        let news = tell::news(&self.context, &message, told);
+        let due = match record::keep(&self.context, message).await {
+            true => due,
+            false => due.map(|due| Due { at: self.context.clock.now() + BODY_AGAIN, ..due }),
+        };
+        news.into_iter().for_each(|event| self.context.publish(|| event));
+        self.context.tell(Input::Done(id, self.serial, due));
+    }
+
+    fn end(&self, id: MessageId, verdict: LaneVerdict, reached_mail: bool) {
+        let (lane, serial) = (self.lane.clone(), self.serial);
+        self.context.tell(Input::Ended(Ended { id, serial, lane, verdict, reached_mail }));
+    }
+}
+
+/// Spreads retries: the same for the same attempt of a message, and otherwise any number.
+fn spread(id: MessageId, attempts: u32) -> u32 {
+    let mut mixed = id.to_i64().unsigned_abs() ^ u64::from(attempts).rotate_left(40);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    u32::try_from(mixed >> 32).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! What people and programs are told: log lines, metrics, events.
+//!
+//! One line for each outcome, with the id, the lane, the number of recipients and the remote's code; one alert for each
+//! pause of a lane, with reason and remedy, and one line when it is over.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use queue::{AttemptReport, Happening, LaneName, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent};
+
+use crate::context::Context;
+use crate::words::Wish;
+use crate::{Event, MessageEvent};
+
+/// After an attempt: the outcomes, and expiry if it followed.
+pub(crate) fn attempted(context: &Context, settled: &Message, report: &AttemptReport, now: Timestamp) {
+    for (indices, outcome) in &report.results {
+        outcome_line(settled, indices.len(), outcome, report.took_ms);
+        let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
+        indices.iter().for_each(|_| context.metrics.outcome(&settled.lane.0, name, &code));
+        if matches!(outcome, Outcome::HandedOver { .. }) {
+            context.metrics.handed_over_after(now.duration_since(settled.accepted_at).as_secs_f64().max(0.0));
+        }
+    }
+    expired(context, settled, now);
+}
+
+fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms: u64) {
+    let (id, lane) = (message.id, &message.lane);
+    let code = remote(outcome).map(code).unwrap_or_default();
+    match outcome {
+        Outcome::HandedOver { remote } => {
+            let remote_id = remote.remote_id.as_deref().unwrap_or_default();
+            tracing::info!(%id, %lane, recipients, code, took_ms, host = remote.host, remote_id, "handed over");
+        }
+        Outcome::Deferred { reason, hint, counts, .. } => {
+            let (hint, next) = (hint.as_deref().unwrap_or_default(), message.due_at);
+            tracing::info!(%id, %lane, recipients, code, took_ms, reason, hint, counts, %next, "deferred");
+        }
+        Outcome::Bounced { status, reason, hint, .. } => {
+            let hint = hint.as_deref().unwrap_or_default();
+            tracing::warn!(%id, %lane, recipients, code, took_ms, %status, reason, hint, "bounced: its sender is not told by the relay");
+        }
+        Outcome::Unconfirmed { cause } => {
+            let next = message.due_at;
+            tracing::warn!(%id, %lane, recipients, took_ms, cause, %next, "unconfirmed: it may have arrived; it is tried again and may come twice");
+        }
+    }
+}
+
+/// Recipients whose time was up just now.
+pub(crate) fn expired(context: &Context, message: &Message, now: Timestamp) {
+    let expired = message.recipients.iter().filter_map(|recipient| match &recipient.state {
+        RecipientState::Expired { reason, at } if *at == now => Some(reason),
+        _ => None,
+    });
+    let reasons: Vec<_> = expired.collect();
+    if let Some(reason) = reasons.first() {
+        tracing::warn!(id = %message.id, lane = %message.lane, recipients = reasons.len(), reason, "expired: its sender is not told by the relay");
+        reasons.iter().for_each(|_| context.metrics.outcome(&message.lane.0, "expired", ""));
+    }
+}
+
+/// An operator's word was followed.
+pub(crate) fn word(context: &Context, wish: &Wish, message: &Message) {
+    let (id, lane) = (message.id, &message.lane);
+    match wish {
+        Wish::Hold { reason } => tracing::info!(%id, %lane, reason, "held by an operator"),
+        Wish::Release => tracing::info!(%id, %lane, "released by an operator"),
+        Wish::Retry => tracing::info!(%id, %lane, "to be tried now, by an operator's word"),
+        Wish::Remove => {
+            let removed = |state: &RecipientState| matches!(state, RecipientState::Removed { .. });
+            let recipients = message.recipients.iter().filter(|recipient| removed(&recipient.state)).count();
+            tracing::info!(%id, %lane, recipients, "removed by an operator");
+            (0..recipients).for_each(|_| context.metrics.outcome(&lane.0, "removed", ""));
+        }
+    }
+}
+
+/// One alert for each pause.
+pub(crate) fn paused(lane: &LaneName, pause: &Pause) {
+    let Pause { code, reason, remedy, probe_after } = pause;
+    tracing::error!(alert = true, %lane, code, reason, remedy, probe_after_secs = probe_after.as_secs(), "lane paused: its mail is kept and waits; one message is tried now and then, and the lane goes on by itself when it works again");
+}
+
+/// And one line when it is over.
+pub(crate) fn recovered(lane: &LaneName, paused_for: Duration) {
+    tracing::info!(%lane, paused_for_secs = paused_for.as_secs(), "lane recovered: its mail goes on");
+}
+
+/// Events for what has come to a story that had `told` events before. Empty if nobody listens.
+pub(crate) fn news(context: &Context, message: &Message, told: usize) -> Vec<Event> {
+    if context.events.receiver_count() == 0 {
+        return Vec::new();
+    }
+    let last = message.story.last().map(|event| event.at);
+    // A story at its limit gets no longer: what came now is what has the last time.
+    let new: Vec<_> = match message.story.get(told..) {
+        Some(new) if !new.is_empty() && message.story.len() < Message::STORY_LIMIT => new.iter().collect(),
+        _ if told < Message::STORY_LIMIT - 1 => Vec::new(),
+        _ => {
+            let mut new: Vec<_> = message.story.iter().rev().take_while(|event| Some(event.at) == last).collect();
+            new.reverse();
+            new
+        }
+    };
+    new.into_iter().map(|event| event_of(message, event)).collect()
+}
+
+/// One event of a message's story.
+pub(crate) fn publish(context: &Context, message: &Message, event: &StoryEvent) {
+    context.publish(|| event_of(message, event));
+}
+
+fn event_of(message: &Message, event: &StoryEvent) -> Event {
+    let settles = !matches!(event.what, Happening::Accepted) && message.is_settled();
+    Event::Message(MessageEvent {
+        id: message.id,
+        reverse_path: message.reverse_path.clone(),
+        recipients: message.recipients.iter().map(|recipient| recipient.forward_path.clone()).collect(),
+        what: event.clone(),
+        message_settled: settles,
+        lane: message.lane.clone(),
+    })
+}
+
+fn remote(outcome: &Outcome) -> Option<&RemoteReply> {
+    match outcome {
+        Outcome::HandedOver { remote } => Some(remote),
+        Outcome::Deferred { remote, .. } | Outcome::Bounced { remote, .. } => remote.as_ref(),
+        Outcome::Unconfirmed { .. } => None,
+    }
+}
+
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::HandedOver { .. } => "handed-over",
+        Outcome::Deferred { .. } => "deferred",
+        Outcome::Bounced { .. } => "bounced",
+        Outcome::Unconfirmed { .. } => "unconfirmed",
+    }
+}
+
+/// `250 2.0.0`
+fn code(remote: &RemoteReply) -> String {
+    let code = remote.reply.code.get();
+    remote.reply.status.map_or_else(|| code.to_string(), |status| format!("{code} {status}"))
+}
