@@ -1,17 +1,24 @@
 //! Access tokens from Microsoft Entra ID: asked for, cached, renewed early, refusals remembered.
+//!
+//! In: an application, its credential, a scope, a clock. Out: tokens, or why there is none and what to do.
+//! Invariants: one request in flight at most, all waiters share its result; trouble with the network or the credential
+//! never takes away a token that still has life; a refusal is not asked for again at message rate, yet a new credential is
+//! tried at once; no secret, token or assertion is ever in a log, an error or a `Debug`.
 
+mod answer;
+mod assertion;
+mod cache;
+mod claims;
+mod credential;
+mod endpoint;
 mod settings;
+mod source;
 
 pub use settings::{AssertionAlgorithm, Credential, Settings};
-
-/// Gives out tokens of one application for one resource. Cheap to clone by `Arc`.
-#[derive(Debug)]
-pub struct TokenSource {
-    _settings: Settings,
-}
+pub use source::TokenSource;
 
 /// A token, and when it ends. `Debug` prints no secret.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AccessToken {
     /// Opaque.
     pub secret: secret::SecretString,
@@ -50,27 +57,12 @@ pub enum TokenError {
     },
 }
 
-impl TokenSource {
-    /// No request is made yet. Errors: the CA file cannot be read.
-    pub fn new(
-        settings: Settings,
-        clock: std::sync::Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>,
-    ) -> Result<Self, TokenError> {
-        let _ = (settings, clock);
-        todo!()
+impl TokenError {
+    pub(crate) fn credential(reason: impl Into<String>) -> Self {
+        Self::Credential { reason: reason.into() }
     }
-    /// A token with at least five minutes of life: from the cache, or asked for (one request in flight, all wait for it).
-    pub async fn token(&self) -> Result<AccessToken, TokenError> {
-        todo!()
-    }
-    /// The server refused this token: do not give it out again. Returns whether it was the cached one.
-    pub fn discard(&self, token: &AccessToken) -> bool {
-        let _ = token;
-        todo!()
-    }
-    /// What the token says of itself, for the operator's hint after a `535 5.7.3`: audience, roles, expiry. No secret in it.
-    pub fn describe(token: &AccessToken) -> String {
-        let _ = token;
-        todo!()
+
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after: None }
     }
 }
