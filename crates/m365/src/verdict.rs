@@ -17,7 +17,7 @@ pub struct Verdict<'a> {
     pub action: Action,
     /// Why, and what the operator should know; `None` where no row knows the reply and its first digit decided.
     pub row: Option<&'a Row>,
-    permanent: bool,
+    without_other_path: Action,
 }
 
 impl Catalogue {
@@ -29,7 +29,7 @@ impl Catalogue {
             Some(row) => known(row.action, stage, permanent),
             None => unknown(stage, reply),
         };
-        Verdict { action, row, permanent }
+        Verdict { action, row, without_other_path: alone(action, row, stage, permanent) }
     }
 }
 
@@ -37,12 +37,7 @@ impl Verdict<'_> {
     /// The action where there is no other path to switch to: trouble with our set-up pauses the path, a permanent refusal
     /// of the message bounces, the rest is tried again.
     pub fn without_other_path(&self) -> Action {
-        match self.action {
-            Action::SwitchRoute if self.row.is_some_and(|row| row.class == Class::Config) => Action::StopRoute,
-            Action::SwitchRoute if self.permanent => Action::Bounce,
-            Action::SwitchRoute => Action::Retry,
-            action => action,
-        }
+        self.without_other_path
     }
 }
 
@@ -50,6 +45,16 @@ fn known(action: Action, stage: Stage, permanent: bool) -> Action {
     match action {
         Action::Bounce | Action::Split if is_before_messages(stage) => Action::StopRoute,
         Action::Bounce if !permanent => Action::Retry,
+        action => action,
+    }
+}
+
+fn alone(action: Action, row: Option<&Row>, stage: Stage, permanent: bool) -> Action {
+    match action {
+        Action::SwitchRoute if is_before_messages(stage) => Action::StopRoute,
+        Action::SwitchRoute if row.is_some_and(|row| row.class == Class::Config) => Action::StopRoute,
+        Action::SwitchRoute if permanent => Action::Bounce,
+        Action::SwitchRoute => Action::Retry,
         action => action,
     }
 }
@@ -70,5 +75,23 @@ fn is_before_messages(stage: Stage) -> bool {
     match stage {
         Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth => true,
         Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transient_reply_does_not_bounce_whatever_its_row_says() {
+        assert_eq!(known(Action::Bounce, Stage::End, false), Action::Retry);
+        assert_eq!(known(Action::Bounce, Stage::End, true), Action::Bounce);
+    }
+
+    #[test]
+    fn before_there_is_a_message_a_switch_without_another_path_pauses() {
+        assert_eq!(alone(Action::SwitchRoute, None, Stage::Greeting, true), Action::StopRoute);
+        assert_eq!(alone(Action::SwitchRoute, None, Stage::Rcpt, true), Action::Bounce);
+        assert_eq!(alone(Action::SwitchRoute, None, Stage::Rcpt, false), Action::Retry);
     }
 }
