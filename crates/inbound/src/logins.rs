@@ -1,0 +1,355 @@
+//! Checks user names and passwords of AUTH.
+//!
+//! An unknown user costs what a known one costs; a hash is computed off the runtime's threads, two at once; addresses that
+//! guess must wait longer and longer. A password that was right is known for a few minutes, by a keyed hash of it, so that
+//! an application which logs in for every message does not cost a whole argon2id each time. Nothing here prints a password.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::aws_lc_rs::{constant_time, hmac};
+use argon2::{Argon2, PasswordVerifier};
+use secret::{ExposeSecret, Secret, SecretString};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::{ClientEntry, Verifier};
+
+/// argon2id at once: each holds a core for tens of milliseconds and 19 MiB.
+const AT_ONCE: usize = 2;
+/// Logins that may wait for their turn.
+const WAITING: usize = 64;
+/// How long a right password is known.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// Right passwords known at once.
+const REMEMBERED_AT_ONCE: usize = 1024;
+/// Wrong passwords from an address before it must wait.
+const FREE_GUESSES: u32 = 5;
+/// The longest wait after a wrong password.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Guesses of an address are forgotten after this.
+const GUESSES_FORGOTTEN: Duration = Duration::from_secs(600);
+/// Addresses whose guesses are counted.
+const GUESSERS: usize = 4096;
+
+/// Whom AUTH proved.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) name: Arc<str>,
+    /// Index of its client entry.
+    pub(crate) entry: usize,
+}
+
+/// What came of a login.
+#[derive(Debug)]
+pub(crate) enum Login {
+    Right(User),
+    Wrong,
+    /// This address has guessed too often.
+    Wait(Duration),
+    /// Too many logins at once.
+    Busy,
+    /// The secret to compare with cannot be read; in words.
+    Broken(String),
+}
+
+/// All users of all client entries.
+#[derive(Debug)]
+pub(crate) struct Logins {
+    by_name: HashMap<Arc<str>, Vec<Candidate>>,
+    /// Any hash: computed for users that have none, where there are hashes at all.
+    decoy: Option<Arc<str>>,
+    queue: Semaphore,
+    slots: Arc<Semaphore>,
+    key: hmac::Key,
+    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    guesses: Mutex<HashMap<IpAddr, Guesses>>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    entry: usize,
+    check: Check,
+}
+
+#[derive(Clone, Debug)]
+enum Check {
+    Hash(Arc<str>),
+    Secret(Secret),
+}
+
+#[derive(Debug)]
+struct Guesses {
+    wrong: u32,
+    last: Instant,
+}
+
+impl Logins {
+    pub(crate) fn new(clients: &[ClientEntry]) -> Self {
+        let mut by_name: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
+        let mut decoy: Option<Arc<str>> = None;
+        for (entry, client) in clients.iter().enumerate() {
+            for user in &client.users {
+                let check = match &user.password {
+                    Verifier::Argon2id(hash) => Check::Hash(decoy.insert(Arc::from(hash.as_str())).clone()),
+                    Verifier::Secret(secret) => Check::Secret(secret.clone()),
+                };
+                by_name.entry(user.name.as_str().into()).or_default().push(Candidate { entry, check });
+            }
+        }
+        Self {
+            by_name,
+            decoy,
+            queue: Semaphore::new(WAITING),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            key: random_key(),
+            remembered: Mutex::default(),
+            guesses: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Whether this name stands in the configuration, and may therefore stand in a log.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Checks a login. Takes tens of milliseconds, or its turn among others.
+    pub(crate) async fn check(&self, peer: IpAddr, name: &str, password: String) -> Login {
+        let password = SecretString::from(password);
+        if let Some(user) = self.remembered(name, &password) {
+            return Login::Right(user);
+        }
+        if let Some(wait) = self.wait(peer) {
+            return Login::Wait(wait);
+        }
+        let Ok(_place) = self.queue.try_acquire() else { return Login::Busy };
+        let login = self.compare(name, &password).await;
+        match &login {
+            Login::Right(_) => self.forgive(peer),
+            Login::Wrong => self.note_guess(peer),
+            _ => {}
+        }
+        login
+    }
+
+    async fn compare(&self, name: &str, password: &SecretString) -> Login {
+        let mut hashed = false;
+        if let Some((name, candidates)) = self.by_name.get_key_value(name) {
+            for candidate in candidates {
+                let right = match &candidate.check {
+                    Check::Hash(hash) => {
+                        hashed = true;
+                        self.hash_matches(hash.clone(), password.clone()).await
+                    }
+                    Check::Secret(secret) => match self.secret_matches(secret, password).await {
+                        Ok(right) => right,
+                        Err(error) => return Login::Broken(error),
+                    },
+                };
+                if right {
+                    if let Check::Hash(hash) = &candidate.check {
+                        self.remember(name, hash, password);
+                    }
+                    return Login::Right(User { name: name.clone(), entry: candidate.entry });
+                }
+            }
+        }
+        if let Some(decoy) = self.decoy.clone().filter(|_| !hashed) {
+            self.hash_matches(decoy, password.clone()).await;
+        }
+        Login::Wrong
+    }
+
+    async fn hash_matches(&self, hash: Arc<str>, password: SecretString) -> bool {
+        let Ok(slot) = self.slots.clone().acquire_owned().await else { return false };
+        let task = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
+        });
+        task.await.unwrap_or(false)
+    }
+
+    /// Compares hashes under our own key: neither content nor length can be told from the time it takes.
+    async fn secret_matches(&self, secret: &Secret, password: &SecretString) -> Result<bool, String> {
+        let source = secret.clone();
+        let read = match source {
+            Secret::Inline(secret) => Ok(secret),
+            other => tokio::task::spawn_blocking(move || other.read()).await.map_err(|error| error.to_string())?,
+        };
+        let expected = read.map_err(|error| error.to_string())?;
+        let keyed = |text: &SecretString| hmac::sign(&self.key, text.expose_secret().as_bytes());
+        let (expected, given) = (keyed(&expected), keyed(password));
+        Ok(constant_time::verify_slices_are_equal(expected.as_ref(), given.as_ref()).is_ok())
+    }
+
+    fn remembered(&self, name: &str, password: &SecretString) -> Option<User> {
+        let (name, candidates) = self.by_name.get_key_value(name)?;
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let known = |candidate: &&Candidate| match &candidate.check {
+            Check::Hash(hash) => remembered.get(&self.tag(name, hash, password)).is_some_and(|until| *until > now),
+            Check::Secret(_) => false,
+        };
+        let candidate = candidates.iter().find(known)?;
+        Some(User { name: name.clone(), entry: candidate.entry })
+    }
+
+    fn remember(&self, name: &str, hash: &str, password: &SecretString) {
+        let tag = self.tag(name, hash, password);
+        let now = Instant::now();
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_AT_ONCE {
+            remembered.retain(|_, until| *until > now);
+        }
+        if remembered.len() < REMEMBERED_AT_ONCE {
+            remembered.insert(tag, now + REMEMBERED);
+        }
+    }
+
+    /// What a right login is known by.
+    fn tag(&self, name: &str, hash: &str, password: &SecretString) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [name, hash, password.expose_secret()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut tag = [0; 32];
+        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        tag
+    }
+
+    fn wait(&self, peer: IpAddr) -> Option<Duration> {
+        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let guessed = guesses.get(&peer).filter(|guessed| guessed.wrong >= FREE_GUESSES)?;
+        let doubled = Duration::from_secs(1 << (guessed.wrong - FREE_GUESSES).min(10)).min(LONGEST_WAIT);
+        (guessed.last + doubled).checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+    }
+
+    fn note_guess(&self, peer: IpAddr) {
+        let now = Instant::now();
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if guesses.len() >= GUESSERS {
+            guesses.retain(|_, guessed| now.duration_since(guessed.last) < GUESSES_FORGOTTEN);
+        }
+        if guesses.len() >= GUESSERS {
+            return;
+        }
+        let guessed = guesses.entry(peer).or_insert(Guesses { wrong: 0, last: now });
+        if now.duration_since(guessed.last) >= GUESSES_FORGOTTEN {
+            guessed.wrong = 0;
+        }
+        guessed.wrong = guessed.wrong.saturating_add(1);
+        guessed.last = now;
+    }
+
+    fn forgive(&self, peer: IpAddr) {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+    }
+}
+
+fn random_key() -> hmac::Key {
+    let random = ::aws_lc_rs::rand::SystemRandom::new();
+    hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system gives random octets, or nothing works")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::User as UserSettings;
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn hash(password: &str) -> String {
+        use argon2::{Algorithm, Params, PasswordHasher, Version};
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        cheap.hash_password(password.as_bytes()).unwrap().to_string()
+    }
+
+    fn inline(password: &str) -> Verifier {
+        Verifier::Secret(Secret::Inline(SecretString::from(password.to_owned())))
+    }
+
+    fn logins(users: Vec<(&str, Verifier)>) -> Logins {
+        let users = users.into_iter().map(|(name, password)| UserSettings { name: name.into(), password }).collect();
+        Logins::new(&[ClientEntry {
+            name: "it".into(),
+            networks: Vec::new(),
+            users,
+            require_both: false,
+            senders: Vec::new(),
+            owner: None,
+            size: None,
+            urgent: false,
+        }])
+    }
+
+    async fn try_once(logins: &Logins, name: &str, password: &str) -> Login {
+        logins.check(PEER, name, password.to_owned()).await
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_the_right_user_is_right() {
+        let logins = logins(vec![("erp", Verifier::Argon2id(hash("one"))), ("crm", inline("two"))]);
+        for (name, password, right) in [
+            ("erp", "one", true),
+            ("erp", "one", true),
+            ("crm", "two", true),
+            ("erp", "two", false),
+            ("crm", "one", false),
+            ("crm", "twoo", false),
+            ("nobody", "one", false),
+            ("erp", "", false),
+        ] {
+            let login = try_once(&logins, name, password).await;
+            assert_eq!(matches!(login, Login::Right(user) if &*user.name == name), right, "{name} {password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_known_for_five_minutes_and_a_wrong_one_never() {
+        let logins = logins(vec![("erp", Verifier::Argon2id(hash("one")))]);
+        let known = |password: &str| logins.remembered("erp", &SecretString::from(password.to_owned())).is_some();
+        try_once(&logins, "erp", "two").await;
+        try_once(&logins, "erp", "one").await;
+        assert!(known("one") && !known("two"));
+        tokio::time::pause();
+        tokio::time::advance(REMEMBERED).await;
+        assert!(!known("one"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_guesses_must_wait_longer_and_longer() {
+        let logins = logins(vec![("erp", inline("one"))]);
+        for _ in 0..FREE_GUESSES {
+            assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
+        }
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait) if wait == Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait) if wait == Duration::from_secs(2)));
+        let elsewhere = logins.check("192.0.2.2".parse().unwrap(), "erp", "one".to_owned()).await;
+        assert!(matches!(elsewhere, Login::Right(_)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong), "forgiven");
+    }
+
+    #[tokio::test]
+    async fn a_replaced_secret_counts_at_once_and_a_missing_one_is_our_trouble() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let logins = logins(vec![("erp", Verifier::Secret(Secret::File(file.path().to_owned())))]);
+        std::fs::write(file.path(), "one\n").unwrap();
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        std::fs::write(file.path(), "two\n").unwrap();
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wrong));
+        assert!(matches!(try_once(&logins, "erp", "two").await, Login::Right(_)));
+        std::fs::remove_file(file.path()).unwrap();
+        assert!(matches!(try_once(&logins, "erp", "two").await, Login::Broken(_)));
+    }
+}
