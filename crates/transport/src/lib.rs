@@ -1,5 +1,130 @@
 //! Next hops: submission to Exchange Online with OAuth, and the smart host.
+//!
+//! In: a message's envelope and bytes, for some of its recipients. Out: what became of each, and what that says about the
+//! lane. Never: a clock of its own, a retry of its own (but for an idle connection that had died), a bounce for trouble
+//! that is ours.
 
+mod attempt;
+mod auth;
+mod classify;
+mod connect;
+mod content;
+mod open;
+mod plan;
+mod pool;
+mod refusal;
+mod remote_id;
+mod report;
+mod session;
 mod settings;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transaction;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use queue::{Attempt, AttemptReport, BodyReader, Clock, Transport};
+
+use crate::attempt::Run;
+use crate::auth::Login;
+use crate::classify::Rules;
+use crate::open::NextHop;
+use crate::pool::Pool;
+use crate::tls::Tls;
 
 pub use settings::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
+
+/// What is wrong with the settings of a next hop.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The extra roots.
+    #[error("the CA file {path} cannot be used: {cause}")]
+    Ca {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// No name that a certificate could be for.
+    #[error("`{0}` is neither a host name nor an address")]
+    Host(String),
+    /// No roots at all, or TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A next hop that speaks SMTP, with its connections.
+pub struct SmtpTransport {
+    next_hop: NextHop,
+    pool: Pool,
+    /// Most recipients in a transaction, learnt from refusals; 0: nothing learnt.
+    recipients: AtomicUsize,
+}
+
+impl SmtpTransport {
+    /// No connection is made yet. Reads the system's roots and the given ones.
+    pub fn new(
+        settings: SmtpSettings,
+        catalogue: Arc<m365::Catalogue>,
+        _clock: Arc<dyn Clock>,
+    ) -> Result<Self, SetupError> {
+        let login = Login::new(&settings.auth);
+        Self::with_login(settings, catalogue, login)
+    }
+
+    fn with_login(settings: SmtpSettings, catalogue: Arc<m365::Catalogue>, login: Login) -> Result<Self, SetupError> {
+        let tls = Tls::new(&settings)?;
+        let pool = Pool::new(&settings);
+        let rules = Rules { kind: settings.kind, catalogue };
+        let next_hop = NextHop {
+            label: format!("{}:{}", settings.host, settings.port),
+            settings,
+            tls,
+            login,
+            rules,
+            opened: AtomicU64::new(0),
+            proxy_failures: AtomicU32::new(0),
+        };
+        Ok(Self { next_hop, pool, recipients: AtomicUsize::new(0) })
+    }
+
+    /// By what the server said of itself (LIMITS RCPTMAX) and what it refused.
+    fn recipients_at_once(&self, offered: Option<u32>) -> usize {
+        let offered = offered.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).max(1);
+        match self.recipients.load(Ordering::Relaxed) {
+            0 => offered,
+            learnt => learnt.min(offered),
+        }
+    }
+
+    fn learn_recipients(&self, most: usize) {
+        self.recipients.store(most.max(1), Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for SmtpTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SmtpTransport").field("lane", &self.next_hop.settings.lane).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for SmtpTransport {
+    async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, _now: Timestamp) -> AttemptReport {
+        Run::attempt(self, attempt, body).await
+    }
+
+    async fn tend(&self) {
+        self.pool.tend().await;
+    }
+
+    fn connections(&self) -> (usize, usize) {
+        self.pool.counts()
+    }
+}

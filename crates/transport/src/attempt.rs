@@ -1,0 +1,199 @@
+//! One attempt at one message: as many transactions as its recipients need, on as few connections as possible.
+//!
+//! In: a message, some of its recipients, its bytes. Out: a report that names each of them once.
+//! Postponed recipients (too many for a transaction, and the body cannot be read twice) are deferred without counting: each
+//! attempt serves some of them, so there is an end.
+
+use std::collections::VecDeque;
+
+use queue::{Attempt, AttemptReport, BodyReader, LaneVerdict, Message, Outcome};
+use smtp::Reply;
+use smtp::client::Stage;
+use tokio::time::Instant;
+
+use crate::SmtpTransport;
+use crate::classify;
+use crate::content::Content;
+use crate::open::NextHop;
+use crate::plan::{self, plan};
+use crate::refusal::Refusal;
+use crate::report::Report;
+use crate::session::Session;
+use crate::transaction::{Ending, Judge, Left, converse, link_trouble};
+
+/// Transactions for one message in one attempt.
+const MOST_TRANSACTIONS: usize = 16;
+
+/// See the head of this file.
+pub(crate) struct Run<'a> {
+    transport: &'a SmtpTransport,
+    message: &'a Message,
+    content: Content,
+    /// Recipients of the transactions to come.
+    left: VecDeque<Vec<u32>>,
+    report: Report,
+    session: Option<Session>,
+    /// The session was idle and has not proved to be alive.
+    reused: bool,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) async fn attempt(transport: &'a SmtpTransport, attempt: Attempt<'a>, body: BodyReader) -> AttemptReport {
+        let started = Instant::now();
+        let Attempt { message, mut recipients } = attempt;
+        recipients.sort_unstable();
+        recipients.dedup();
+        let mut report = Report::new();
+        match Content::open(body).await {
+            Err(error) => report.add(recipients, link_trouble(&error.to_string(), true)),
+            Ok(content) => {
+                let left = VecDeque::from([recipients]);
+                let mut run = Run { transport, message, content, left, report, session: None, reused: false };
+                run.all().await;
+                report = run.report;
+            }
+        }
+        report.finish(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn all(&mut self) {
+        for _ in 0..MOST_TRANSACTIONS {
+            let Some(recipients) = self.left.pop_front() else { break };
+            if let Err(refusal) = self.one(recipients).await {
+                self.refuse(&refusal);
+            }
+        }
+        self.postpone();
+        if let Some(session) = self.session.take() {
+            self.transport.pool.give(session);
+        }
+    }
+
+    /// One transaction, on a connection at hand or a new one. On `Err` the recipients stand in `left` again.
+    async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
+        if !self.content.rewind() {
+            self.left.push_front(recipients);
+            self.postpone();
+            return Ok(());
+        }
+        let mut session = match self.session().await {
+            Ok(session) => session,
+            Err(refusal) => {
+                self.left.push_front(recipients);
+                return Err(refusal);
+            }
+        };
+        let host = &self.transport.next_hop.settings.host;
+        let plan = plan(self.message, recipients, session.client.extensions(), host);
+        for (recipients, outcome) in &plan.refused {
+            self.report.add(recipients.clone(), outcome.clone());
+            self.report.lane(LaneVerdict::Healthy);
+        }
+        let recipients = self.share(&plan.send, &session);
+        if recipients.is_empty() {
+            self.session = Some(session);
+            return Ok(());
+        }
+        if plan::loses_dsn(self.message, session.client.extensions()) {
+            tracing::debug!(id = %self.message.id, peer = %session.peer, "DSN is not offered: NOTIFY, ORCPT, RET and ENVID stay here");
+        }
+        let transaction = plan.transaction(self.message, &recipients, session.client.extensions());
+        let timeouts = &self.transport.next_hop.settings.timeouts;
+        let ending = converse(&mut session, &transaction, &mut self.content, timeouts).await;
+        if self.reused && ending.was_dead(&session) {
+            tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead, opening another");
+            self.left.push_front(recipients);
+            // The next connection is a new one, so this happens once.
+            drop(session);
+            self.transport.pool.clear();
+            return Ok(());
+        }
+        self.settle(session, ending, recipients);
+        Ok(())
+    }
+
+    /// The connection of the transaction before, an idle one, or a new one.
+    async fn session(&mut self) -> Result<Session, Box<Refusal>> {
+        let pool = &self.transport.pool;
+        if let Some(session) = self.session.take() {
+            if pool.is_fresh(&session) {
+                return Ok(session);
+            }
+            pool.give(session);
+        }
+        if let Some(session) = pool.take() {
+            self.reused = true;
+            return Ok(session);
+        }
+        self.reused = false;
+        let next_hop = &self.transport.next_hop;
+        let Some(permit) = pool.permit(next_hop.settings.timeouts.connect).await else {
+            let reason = format!("{}: all connections are in use", next_hop.label);
+            return Err(Refusal::new(reason, LaneVerdict::Neutral));
+        };
+        next_hop.open(permit).await
+    }
+
+    /// As many as the server takes at once; the others wait for their turn.
+    fn share(&mut self, send: &[u32], session: &Session) -> Vec<u32> {
+        let offered = session.client.extensions().limit_recipients;
+        let most = self.transport.recipients_at_once(offered).min(send.len());
+        let (now, later) = send.split_at(most);
+        if !later.is_empty() {
+            self.left.push_front(later.to_vec());
+        }
+        now.to_vec()
+    }
+
+    fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>) {
+        self.report.reached_mail = true;
+        let usable = matches!(ending, Ending::Over(_));
+        if let Ending::Broken { trouble, .. } = &ending {
+            tracing::debug!(connection = session.number, peer = %session.peer, %trouble, "the conversation broke");
+        }
+        let peer = session.peer.clone();
+        let NextHop { rules, label: host, .. } = &self.transport.next_hop;
+        let mut judge = Judge { rules, peer: &peer, host, dot_sent: session.dot_sent, report: &mut self.report };
+        let Left { surplus, too_many } = judge.judge(ending, recipients);
+        if let Some((recipients, stage, reply)) = too_many {
+            self.halve(recipients, stage, &reply);
+        }
+        if !surplus.is_empty() {
+            self.left.push_back(surplus);
+        }
+        if usable {
+            session.used_at = Instant::now();
+            self.reused = false;
+            self.session = Some(session);
+        } else {
+            // Whatever broke it: the next attempt tries another connection.
+            self.postpone();
+        }
+    }
+
+    /// Refused together for being too many: half of them at once from now on.
+    fn halve(&mut self, mut recipients: Vec<u32>, stage: Stage, reply: &Reply) {
+        let half = recipients.len().div_ceil(2);
+        tracing::info!(lane = %self.transport.next_hop.settings.lane, recipients = recipients.len(), reply = %classify::refused(stage, reply), "too many recipients at once, splitting");
+        self.transport.learn_recipients(half);
+        let others = recipients.split_off(half);
+        self.left.push_front(others);
+        self.left.push_front(recipients);
+    }
+
+    /// Those whose turn has not come wait for the next attempt.
+    fn postpone(&mut self) {
+        for recipients in self.left.drain(..) {
+            let reason = "waits for a transaction of its own: the server takes fewer recipients at once".to_owned();
+            let outcome = Outcome::Deferred { reason, hint: None, not_before: None, remote: None, counts: false };
+            self.report.add(recipients, outcome);
+        }
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        for recipients in self.left.drain(..) {
+            self.report.add(recipients, refusal.outcome());
+        }
+        self.report.lane(refusal.lane.clone());
+    }
+}

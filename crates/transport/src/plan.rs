@@ -1,0 +1,146 @@
+//! What of a message goes on the wire of this very session, and for whom it cannot.
+//!
+//! In: the message, recipients, what the server offers. Out: a transaction, and a bounce for those whom the server cannot
+//! serve. Never silent: a message is not changed to fit, and what is left out (DSN's parameters) is said in the log.
+//! RFC 1870 §6.1 (SIZE), RFC 6152 §3 (8BITMIME), RFC 6531 §3.1 (SMTPUTF8), RFC 3030 §3 (BINARYMIME).
+
+use queue::{Message, Outcome, Recipient};
+use smtp::client::Transaction;
+use smtp::{BodyType, EnhancedStatus, Extensions, ForwardPath, MailParameters, RcptParameters, ReversePath};
+
+/// See the head of this file. Indices are those of the message's recipients.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) send: Vec<u32>,
+    pub(crate) refused: Vec<(Vec<u32>, Outcome)>,
+    smtputf8: bool,
+    body: BodyType,
+}
+
+/// Why a server cannot take a message.
+struct Lack {
+    status: EnhancedStatus,
+    reason: String,
+    hint: &'static str,
+}
+
+/// Sorts the recipients; makes no transaction yet, because not all may fit into one.
+pub(crate) fn plan(message: &Message, recipients: Vec<u32>, offered: &Extensions, host: &str) -> Plan {
+    let body = match body_type(message, offered, host).and_then(|body| fits(message, offered, host).map(|()| body)) {
+        Ok(body) => body,
+        Err(lack) => return Plan { refused: vec![(recipients, lack.outcome())], ..Plan::default() },
+    };
+    let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !is_ascii(&one.forward_path));
+    let whole = !reverse_is_ascii(&message.reverse_path) || (message.smtputf8 && message.content.eight_bit_header);
+    if offered.smtputf8 {
+        let smtputf8 = whole || recipients.iter().any(wide);
+        return Plan { send: recipients, refused: Vec::new(), smtputf8, body };
+    }
+    let (refused, send) = recipients.into_iter().partition(|index| whole || wide(index));
+    let refused: Vec<u32> = refused;
+    let refused = if refused.is_empty() { Vec::new() } else { vec![(refused, no_smtputf8(host).outcome())] };
+    Plan { send, refused, smtputf8: false, body }
+}
+
+impl Plan {
+    /// The envelope for some of `send`.
+    pub(crate) fn transaction(&self, message: &Message, recipients: &[u32], offered: &Extensions) -> Transaction {
+        let dsn = offered.dsn;
+        Transaction {
+            reverse_path: message.reverse_path.clone(),
+            parameters: MailParameters {
+                size: offered.size.is_some().then_some(message.size),
+                body: self.body,
+                smtputf8: self.smtputf8,
+                ret: message.ret.filter(|_| dsn),
+                envid: message.envid.clone().filter(|_| dsn),
+                auth: None,
+            },
+            recipients: recipients
+                .iter()
+                .filter_map(|index| recipient(message, *index))
+                .map(|one| {
+                    (one.forward_path.clone(), if dsn { dsn_parameters(one) } else { RcptParameters::default() })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whether the client asked for reports that a server without DSN will not make.
+pub(crate) fn loses_dsn(message: &Message, offered: &Extensions) -> bool {
+    let asked = |one: &Recipient| one.notify.is_some() || one.orcpt.is_some();
+    !offered.dsn && (message.ret.is_some() || message.envid.is_some() || message.recipients.iter().any(asked))
+}
+
+pub(crate) fn recipient(message: &Message, index: u32) -> Option<&Recipient> {
+    message.recipients.get(usize::try_from(index).ok()?)
+}
+
+fn dsn_parameters(recipient: &Recipient) -> RcptParameters {
+    RcptParameters { notify: recipient.notify, orcpt: recipient.orcpt.clone() }
+}
+
+fn is_ascii(path: &ForwardPath) -> bool {
+    match path {
+        ForwardPath::Postmaster => true,
+        ForwardPath::Mailbox(mailbox) => mailbox.is_ascii(),
+    }
+}
+
+fn reverse_is_ascii(path: &ReversePath) -> bool {
+    match path {
+        ReversePath::Null => true,
+        ReversePath::Mailbox(mailbox) => mailbox.is_ascii(),
+    }
+}
+
+/// DATA alone is used: a binary message that is none in fact goes as text, another one cannot go.
+fn body_type(message: &Message, offered: &Extensions, host: &str) -> Result<BodyType, Lack> {
+    let content = &message.content;
+    let lines = !content.nul && !content.bare_line_ends && content.longest_line <= 998;
+    if message.body == BodyType::BinaryMime && !lines {
+        return Err(Lack {
+            status: EnhancedStatus::new(5, 6, 1),
+            reason: format!("the message is binary (BINARYMIME), and it cannot be handed to {host} in that form"),
+            hint: "The sending program must encode it (base64, lines of at most 998 octets).",
+        });
+    }
+    let eight_bit = content.eight_bit_body || content.eight_bit_header;
+    match (eight_bit, offered.eight_bit_mime) {
+        (false, _) => Ok(BodyType::SevenBit),
+        (true, true) => Ok(BodyType::EightBitMime),
+        (true, false) => Err(Lack {
+            status: EnhancedStatus::new(5, 6, 3),
+            reason: format!("the message has 8-bit characters, and {host} does not offer 8BITMIME"),
+            hint: "The sending program must encode it (quoted-printable or base64), or the next hop be replaced.",
+        }),
+    }
+}
+
+fn fits(message: &Message, offered: &Extensions, host: &str) -> Result<(), Lack> {
+    match offered.size {
+        Some(most) if most > 0 && message.size > most => Err(Lack {
+            status: EnhancedStatus::new(5, 3, 4),
+            reason: format!("the message has {} octets, and {host} takes at most {most}", message.size),
+            hint: "Send a smaller message, or raise the limit there.",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn no_smtputf8(host: &str) -> Lack {
+    Lack {
+        status: EnhancedStatus::new(5, 6, 7),
+        reason: format!(
+            "the message needs SMTPUTF8 (an address or its header section is not ASCII), and {host} does not offer it"
+        ),
+        hint: "Use an ASCII address, or a next hop that knows internationalised mail.",
+    }
+}
+
+impl Lack {
+    fn outcome(self) -> Outcome {
+        Outcome::Bounced { status: self.status, reason: self.reason, hint: Some(self.hint.to_owned()), remote: None }
+    }
+}

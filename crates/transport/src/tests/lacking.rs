@@ -1,0 +1,113 @@
+//! What a server does not offer: nobody's message is changed in silence.
+
+use message::ContentFacts;
+use queue::Message;
+use smtp::{BodyType, Notify, Ret};
+
+use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, script, settings, transport};
+use super::server::Server;
+
+/// Nothing but ESMTP.
+const BARE: &str = "
+S: 220 old.test
+C: EHLO relay.test
+S: 250 old.test";
+
+fn eight_bit(message: Message) -> Message {
+    Message { content: ContentFacts { eight_bit_body: true, ..message.content }, ..message }
+}
+
+fn anna() -> Message {
+    message(&["anna@contoso.test"])
+}
+
+async fn check(hello: &str, message: &Message, mail: &str, wanted: &[&str]) {
+    let taken = TAKEN.replacen("C: MAIL FROM:<printer@contoso.test>*", &format!("C: MAIL FROM:<{mail}"), 1);
+    let taken = if mail.is_empty() { String::new() } else { taken };
+    let server = Server::start(&[script(&[hello, &taken])]).await;
+    let transport = transport(settings(server.address));
+    let report = attempt(&transport, message).await;
+    drop(transport);
+    server.followed().await;
+    for (recipient, wanted) in wanted.iter().enumerate() {
+        assert_eq!(named(&report, recipient as u32), *wanted, "{report:?}");
+    }
+    assert_eq!(lane(&report), "healthy");
+    assert_eq!(report.reached_mail, !mail.is_empty());
+}
+
+#[tokio::test]
+async fn eight_bit_content_needs_8bitmime() {
+    check(HELLO, &eight_bit(anna()), "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
+    check(BARE, &eight_bit(anna()), "", &["bounced 5.6.3"]).await;
+    // Declared, but not so: it can go as it is.
+    check(BARE, &Message { body: BodyType::EightBitMime, ..anna() }, "printer@contoso.test>", &["handed over"]).await;
+    let header = ContentFacts { eight_bit_header: true, ..anna().content };
+    check(BARE, &Message { content: header, ..anna() }, "", &["bounced 5.6.3"]).await;
+}
+
+#[tokio::test]
+async fn addresses_and_header_sections_in_utf_8_need_smtputf8() {
+    let to_both = Message { smtputf8: true, ..message(&["anna@contoso.test", "jörg@contoso.test"]) };
+    let from = Message { smtputf8: true, reverse_path: "jörg@contoso.test".parse().unwrap(), ..anna() };
+    let header = ContentFacts { eight_bit_header: true, ..anna().content };
+    let header = Message { smtputf8: true, content: header, ..anna() };
+    let without = HELLO.replace("S: 250-SMTPUTF8\n", "");
+
+    check(HELLO, &from, "jörg@contoso.test> SIZE=49 SMTPUTF8", &["handed over"]).await;
+    check(&without, &from, "", &["bounced 5.6.7"]).await;
+    check(&without, &header, "", &["bounced 5.6.7"]).await;
+    // Only the recipient who needs it is lost.
+    check(&without, &to_both, "printer@contoso.test> SIZE=49", &["handed over", "bounced 5.6.7"]).await;
+    // Asked for and not needed: not asked for onwards.
+    check(&without, &Message { smtputf8: true, ..anna() }, "printer@contoso.test> SIZE=49", &["handed over"]).await;
+    // Not asked for, from a careless device: 8-bit, and left to the receiver.
+    check(
+        &without,
+        &Message { smtputf8: false, ..header },
+        "printer@contoso.test> SIZE=49 BODY=8BITMIME",
+        &["handed over"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_larger_than_the_server_takes_is_not_sent() {
+    check(HELLO, &Message { size: 1_000_001, ..anna() }, "", &["bounced 5.3.4"]).await;
+    let no_limit = HELLO.replace("SIZE 1000000", "SIZE 0");
+    check(&no_limit, &Message { size: 1_000_001, ..anna() }, "printer@contoso.test> SIZE=1000001", &["handed over"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_binary_message_goes_as_text_if_it_is_text() {
+    let binary = Message { body: BodyType::BinaryMime, ..eight_bit(anna()) };
+    check(HELLO, &binary, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
+    for content in [
+        ContentFacts { nul: true, ..binary.content },
+        ContentFacts { bare_line_ends: true, ..binary.content },
+        ContentFacts { longest_line: 999, ..binary.content },
+    ] {
+        check(HELLO, &Message { content, ..binary.clone() }, "", &["bounced 5.6.1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn dsn_is_passed_on_where_it_is_offered_and_left_out_where_not() {
+    let mut asking = Message { ret: Some(Ret::Hdrs), envid: Some("QQ314159".to_owned().try_into().unwrap()), ..anna() };
+    asking.recipients[0].notify = Some(Notify { success: true, failure: true, delay: false });
+    asking.recipients[0].orcpt = Some("rfc822;anna@example.test".to_owned().try_into().unwrap());
+    let server = Server::start(&[script(&[
+        HELLO,
+        &TAKEN.replace(
+            "RCPT TO:<anna@contoso.test>*",
+            "RCPT TO:<anna@contoso.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anna@example.test",
+        ),
+    ])])
+    .await;
+    let transport = transport(settings(server.address));
+    assert_eq!(named(&attempt(&transport, &asking).await, 0), "handed over");
+    drop(transport);
+    server.followed().await;
+    check(BARE, &asking, "printer@contoso.test>", &["handed over"]).await;
+}

@@ -1,0 +1,110 @@
+//! More recipients than a server takes at once.
+
+use queue::Message;
+
+use super::body::{Endless, Pieces};
+use super::fixture::{HELLO, TEXT, attempt, attempt_with, lane, message, named, script, settings, transport};
+use super::server::Server;
+use crate::SmtpKind;
+
+const NAMES: [&str; 4] = ["anna@contoso.test", "bert@contoso.test", "carl@contoso.test", "dora@contoso.test"];
+
+fn four() -> Message {
+    message(&NAMES)
+}
+
+/// A pipelined transaction: each recipient with its reply, then the rest.
+fn transaction(recipients: &[(&str, &str)], end: &str) -> String {
+    let mut lines = vec!["C: MAIL FROM:<printer@contoso.test>*".to_owned()];
+    lines.extend(recipients.iter().map(|(name, _)| format!("C: RCPT TO:<{name}@contoso.test>*")));
+    lines.push("C: DATA\nS: 250 2.1.0 OK".to_owned());
+    lines.extend(recipients.iter().map(|(_, reply)| format!("S: {reply}")));
+    lines.push(format!("S: 354 Go on\nCONTENT\nS: {end}"));
+    lines.join("\n")
+}
+
+const OK: &str = "250 2.1.5 OK";
+const TAKEN: &str = "250 2.0.0 Ok: queued as 4B3C9120F7";
+const TOO_MANY: &str = "452 4.5.3 Too many recipients";
+
+async fn all_handed_over(kind: SmtpKind, play: &[&str]) {
+    let server = Server::start(&[script(play)]).await;
+    let transport = transport(crate::SmtpSettings { kind, ..settings(server.address) });
+    let report = attempt(&transport, &four()).await;
+    for recipient in 0..4 {
+        assert_eq!(named(&report, recipient), "handed over", "{report:?}");
+    }
+    assert_eq!(lane(&report), "healthy");
+    drop(transport);
+    for content in server.followed().await {
+        assert_eq!(content.len(), TEXT.len() + 4);
+    }
+}
+
+#[tokio::test]
+async fn recipients_beyond_rcptmax_get_a_transaction_of_their_own() {
+    let hello = HELLO.replace("S: 250-DSN", "S: 250-LIMITS RCPTMAX=3");
+    let first = transaction(&[("anna", OK), ("bert", OK), ("carl", OK)], TAKEN);
+    all_handed_over(SmtpKind::Smarthost, &[&hello, &first, &transaction(&[("dora", OK)], TAKEN)]).await;
+}
+
+#[tokio::test]
+async fn recipients_refused_for_their_number_get_a_transaction_of_their_own() {
+    let first = transaction(&[("anna", OK), ("bert", OK), ("carl", TOO_MANY), ("dora", TOO_MANY)], TAKEN);
+    let second = transaction(&[("carl", OK), ("dora", OK)], TAKEN);
+    for kind in [SmtpKind::Smarthost, SmtpKind::Submission] {
+        all_handed_over(kind, &[HELLO, &first, &second]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_refused_for_its_recipients_number_is_sent_in_halves() {
+    let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
+    let refused = transaction(&all, "550 5.5.3 Too many recipients");
+    let halves = [transaction(&all[..2], TAKEN), transaction(&all[2..], TAKEN)];
+    all_handed_over(SmtpKind::Submission, &[HELLO, &refused, &halves[0], &halves[1]]).await;
+}
+
+#[tokio::test]
+async fn a_single_recipient_is_never_too_many() {
+    for (reply, wanted) in [(TOO_MANY, "deferred"), ("550 5.5.3 Too many recipients", "bounced 5.5.3")] {
+        let play = transaction(&[("anna", reply)], TAKEN)
+            .replace("S: 354 Go on\nCONTENT\n", "")
+            .replace(TAKEN, "503 5.5.1 No");
+        let server = Server::start(&[script(&[HELLO, &play])]).await;
+        let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+        let report = attempt(&transport, &message(&NAMES[..1])).await;
+        assert_eq!(named(&report, 0), wanted, "{report:?}");
+        drop(transport);
+        server.followed().await;
+    }
+}
+
+#[tokio::test]
+async fn where_the_body_can_be_read_only_once_the_others_wait_for_the_next_attempt() {
+    let first = transaction(&[("anna", OK), ("bert", OK), ("carl", TOO_MANY), ("dora", TOO_MANY)], TAKEN);
+    let server = Server::start(&[script(&[HELLO, &first])]).await;
+    let transport = transport(settings(server.address));
+    let report = attempt_with(&transport, &four(), Pieces::of(&["Subject: x\r\n", "\r\n"])).await;
+    let results: Vec<_> = (0..4).map(|recipient| named(&report, recipient)).collect();
+    assert_eq!(results, ["handed over", "handed over", "waiting", "waiting"]);
+    assert_eq!(lane(&report), "healthy");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn what_was_learnt_of_a_server_is_kept_for_the_next_attempt() {
+    let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
+    let refused = transaction(&all, "550 5.5.3 Too many recipients");
+    let server = Server::start(&[script(&[HELLO, &refused, &transaction(&all[..2], TAKEN)])]).await;
+    let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+    let large = || Box::new(Endless::new(2));
+    let report = attempt_with(&transport, &four(), large()).await;
+    assert_eq!(named(&report, 0), "waiting", "{report:?}");
+    let report = attempt_with(&transport, &four(), large()).await;
+    let results: Vec<_> = (0..4).map(|recipient| named(&report, recipient)).collect();
+    assert_eq!(results, ["handed over", "handed over", "waiting", "waiting"]);
+    drop(transport);
+    server.followed().await;
+}

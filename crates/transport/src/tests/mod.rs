@@ -1,0 +1,15 @@
+//! The transport against servers that follow a script: what it says to them, and what it reports.
+
+pub(crate) mod body;
+mod broken;
+mod certificates;
+mod encrypted;
+mod fixture;
+mod hostile;
+mod lacking;
+mod large;
+mod login;
+mod many;
+mod refused;
+mod reuse;
+mod server;

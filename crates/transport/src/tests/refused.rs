@@ -1,0 +1,205 @@
+//! Refusals at every stage, each with its outcome and its verdict on the lane.
+
+use queue::{LaneVerdict, Outcome};
+
+use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, outcome, script, settings, transport};
+use super::server::Server;
+use crate::SmtpKind;
+
+/// One message to one recipient over one connection: outcome and verdict.
+async fn check(kind: SmtpKind, play: &[&str], wanted: (&str, &str)) {
+    let server = Server::start(&[script(play)]).await;
+    let transport = transport(crate::SmtpSettings { kind, ..settings(server.address) });
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), wanted, "{play:?}: {report:?}");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn a_message_is_handed_over_with_the_id_it_has_there() {
+    let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
+    let transport = transport(settings(server.address));
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    let Outcome::HandedOver { remote } = outcome(&report, 0) else { panic!("{report:?}") };
+    assert_eq!(remote.remote_id.as_deref(), Some("4B3C9120F7"));
+    assert_eq!(remote.host, format!("127.0.0.1 [127.0.0.1]:{}", server.address.port()));
+    assert_eq!(remote.reply.to_string(), "250 2.0.0 Ok: queued as 4B3C9120F7");
+    assert_eq!(report.lane, LaneVerdict::Healthy);
+    assert!(report.reached_mail);
+    assert_eq!(transport_counts(&transport), (1, 1));
+    drop(transport);
+    let contents = server.followed().await;
+    let wanted = super::fixture::TEXT.replace("\r\n.\r\n", "\r\n..\r\n") + ".\r\n";
+    assert_eq!(String::from_utf8_lossy(&contents[0]), wanted);
+}
+
+fn transport_counts(transport: &crate::SmtpTransport) -> (usize, usize) {
+    queue::Transport::connections(transport)
+}
+
+#[tokio::test]
+async fn envelope_and_data_go_out_together_where_pipelining_is_offered() {
+    let together = TAKEN.replacen("S: 250 2.1.0", "TOGETHER\nS: 250 2.1.0", 1).replacen(
+        "S: 250 2.1.5",
+        "TOGETHER\nS: 250 2.1.5",
+        1,
+    );
+    check(SmtpKind::Smarthost, &[HELLO, &together], ("handed over", "healthy")).await;
+}
+
+#[tokio::test]
+async fn a_server_without_extensions_is_served_one_command_at_a_time() {
+    let hello = "S: 220 old.test\nC: EHLO relay.test\nS: 502 what?\nC: HELO relay.test\nS: 250 old.test";
+    let taken = TAKEN.replace("test>*", "test>");
+    check(SmtpKind::Smarthost, &[hello, &taken], ("handed over", "healthy")).await;
+}
+
+#[tokio::test]
+async fn a_refusal_before_mail_is_the_lanes_trouble_and_never_bounces() {
+    let greeting = "S: 220 mx.test\nC: EHLO relay.test";
+    for kind in [SmtpKind::Smarthost, SmtpKind::Submission] {
+        check(kind, &["S: 554 5.7.1 Not you"], ("waiting", "paused 5.7.1")).await;
+        check(kind, &["S: 450 4.3.2 Later"], ("waiting", "rest")).await;
+        check(kind, &["S: 421 4.3.2 Busy"], ("waiting", "rest")).await;
+    }
+    check(SmtpKind::Smarthost, &[greeting, "S: 421 4.3.2 Busy"], ("waiting", "rest")).await;
+    let refused = "S: 550 5.5.4 Invalid domain name\nC: HELO relay.test\nS: 501 5.5.4 Invalid domain name";
+    check(SmtpKind::Submission, &[greeting, refused], ("waiting", "paused 5.5.4")).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_sender_is_for_all_recipients() {
+    let mail = "C: MAIL FROM:<printer@contoso.test>*\nC: RCPT TO:<anna@contoso.test>*\nC: DATA";
+    let rest = "S: 503 5.5.1 No\nS: 503 5.5.1 No";
+    let cases = [
+        ("S: 550 5.1.7 Bad sender", SmtpKind::Smarthost, "bounced 5.1.7", "healthy"),
+        ("S: 450 4.1.8 Not now", SmtpKind::Smarthost, "deferred", "neutral"),
+        ("S: 530 5.7.0 Authentication required", SmtpKind::Smarthost, "waiting", "paused 5.7.0"),
+        ("S: 530 5.7.57 Client not authenticated to send mail", SmtpKind::Submission, "waiting", "paused 5.7.57"),
+    ];
+    for (reply, kind, result, verdict) in cases {
+        check(kind, &[HELLO, mail, reply, rest], (result, verdict)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_recipient_does_not_hinder_the_others() {
+    let play = "
+C: MAIL FROM:<printer@contoso.test>*
+C: RCPT TO:<anna@contoso.test>*
+C: RCPT TO:<bert@contoso.test>*
+C: RCPT TO:<carl@contoso.test>*
+C: DATA
+S: 250 2.1.0 OK
+S: 550 5.1.1 Unknown
+S: 250 2.1.5 OK
+S: 450 4.2.1 Greylisted
+S: 354 Go on
+CONTENT
+S: 250 2.0.0 OK <new@outlook.test> [Hostname=AM0.test]";
+    let server = Server::start(&[script(&[HELLO, play])]).await;
+    let transport = transport(settings(server.address));
+    let message = message(&["anna@contoso.test", "bert@contoso.test", "carl@contoso.test"]);
+    let report = attempt(&transport, &message).await;
+    assert_eq!(named(&report, 0), "bounced 5.1.1");
+    assert_eq!(named(&report, 1), "handed over");
+    assert_eq!(named(&report, 2), "deferred");
+    assert_eq!(lane(&report), "healthy");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn when_every_recipient_is_refused_no_content_is_sent() {
+    let play = "
+C: MAIL FROM:<printer@contoso.test>*
+C: RCPT TO:<anna@contoso.test>*
+C: DATA
+S: 250 2.1.0 OK
+S: 550 5.1.1 Unknown
+S: 503 5.5.1 No recipients";
+    check(SmtpKind::Smarthost, &[HELLO, play], ("bounced 5.1.1", "healthy")).await;
+}
+
+#[tokio::test]
+async fn data_and_the_final_dot_can_be_refused() {
+    let data = TAKEN.split("S: 354").next().unwrap();
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    check(SmtpKind::Smarthost, &[HELLO, data, "S: 451 4.3.0 No"], ("deferred", "neutral")).await;
+    check(SmtpKind::Smarthost, &[HELLO, data, "S: 554 5.3.0 No"], ("bounced 5.3.0", "healthy")).await;
+    check(SmtpKind::Smarthost, &[HELLO, end, "S: 451 4.3.0 No"], ("deferred", "neutral")).await;
+    check(SmtpKind::Smarthost, &[HELLO, end, "S: 554 No"], ("bounced 5.0.0", "healthy")).await;
+    check(SmtpKind::Smarthost, &[HELLO, end, "S: 421 4.3.2 Going down\nCLOSE"], ("waiting", "rest")).await;
+}
+
+#[tokio::test]
+async fn microsofts_answers_are_judged_by_the_catalogue_and_not_by_their_digit() {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let cases = [
+        ("432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", "waiting", "rest"),
+        ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed", "waiting", "paused 5.2.0"),
+        ("554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test", "waiting", "paused 5.2.252"),
+        ("554 5.6.0 Corrupt message content", "bounced 5.6.0", "healthy"),
+        ("552 5.3.4 Message size exceeds fixed maximum message size", "bounced 5.3.4", "healthy"),
+        ("451 4.7.0 Temporary server error. Please try again later. PRX4", "deferred", "neutral"),
+    ];
+    for (reply, result, verdict) in cases {
+        let reply = format!("S: {reply}");
+        check(SmtpKind::Submission, &[HELLO, end, &reply], (result, verdict)).await;
+    }
+    // The same words of another server mean what their first digit says.
+    check(SmtpKind::Smarthost, &[HELLO, end, "S: 554 5.2.252 SendAsDenied"], ("bounced 5.2.252", "healthy")).await;
+}
+
+#[tokio::test]
+async fn a_pause_says_what_happened_what_to_do_and_when_to_look_again() {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let reply = "S: 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed";
+    let server = Server::start(&[script(&[HELLO, end, reply])]).await;
+    let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    let LaneVerdict::Paused(pause) = &report.lane else { panic!("{report:?}") };
+    assert!(pause.reason.contains("SubmissionQuotaExceeded"), "{pause:?}");
+    assert!(pause.remedy.contains("Wait"), "{pause:?}");
+    assert_eq!(pause.probe_after.as_secs(), 3600);
+    let Outcome::Deferred { hint: Some(hint), .. } = outcome(&report, 0) else { panic!("{report:?}") };
+    assert!(hint.contains("recipient-per-day") && hint.contains(&pause.remedy), "{hint}");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn nobody_there_rests_the_lane() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let transport = transport(settings(socket.local_addr().unwrap()));
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", "rest"));
+    assert!(!report.reached_mail);
+    assert_eq!(transport_counts(&transport), (0, 0));
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_never_ended() {
+    use super::body::Pieces;
+    let play = "
+C: MAIL FROM:<printer@contoso.test>*
+C: RCPT TO:<anna@contoso.test>*
+C: DATA
+S: 250 2.1.0 OK
+S: 250 2.1.5 OK
+S: 354 Go on
+HOLD";
+    let server = Server::start(&[script(&[HELLO, play])]).await;
+    let transport = transport(settings(server.address));
+    let message = message(&["anna@contoso.test"]);
+    let body = Pieces::damaged_after(&["Subject: x\r\n\r\n"]);
+    let report = super::fixture::attempt_with(&transport, &message, body).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("deferred", "neutral"));
+    assert_eq!(transport_counts(&transport), (0, 0), "the connection is closed");
+    let unread = super::fixture::attempt_with(&transport, &message, Pieces::damaged_after(&[])).await;
+    assert_eq!(named(&unread, 0), "deferred");
+    assert!(!unread.reached_mail);
+    server.followed().await;
+}

@@ -1,0 +1,260 @@
+//! One transaction: the envelope, the content, the replies; and what they mean for each recipient.
+//!
+//! In: a session, the envelope, the content. Out: outcomes, a verdict on the lane, recipients that must be sent to apart, and
+//! whether the session can carry another message. Invariants: "handed over" only on a 2yz to the final dot; "unconfirmed"
+//! only if the connection took the last byte and no reply to it came; each recipient gets one outcome or is left over.
+
+use queue::{LaneVerdict, Outcome, RemoteReply, SpoolError};
+use smtp::Reply;
+use smtp::client::{BrokenSession, PartialReplies, Replies, Stage, Step, Transaction};
+
+use crate::classify::{self, LINK_REST, Rules, Ruling, What};
+use crate::content::Content;
+use crate::remote_id::remote_id;
+use crate::report::Report;
+use crate::session::{LinkError, Patience, SendError, Session};
+use crate::settings::Timeouts;
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// By replies alone.
+    Over(Replies),
+    /// The session is of no further use. `sending`: content had begun to flow.
+    Broken { trouble: Trouble, replies: PartialReplies, sending: bool },
+}
+
+/// What broke it.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    Link(LinkError),
+    Session(BrokenSession),
+    Body(SpoolError),
+    /// A reply that cannot be believed, or a step that makes no sense.
+    Astray(String),
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Link(error) => error.fmt(f),
+            Self::Session(cause) => cause.fmt(f),
+            Self::Body(error) => error.fmt(f),
+            Self::Astray(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Speaks the whole transaction.
+pub(crate) async fn converse(
+    session: &mut Session,
+    transaction: &Transaction,
+    content: &mut Content,
+    timeouts: &Timeouts,
+) -> Ending {
+    session.heard = false;
+    session.dot_sent = false;
+    session.messages += 1;
+    session.client.begin(transaction);
+    let first = session.step(Patience::new(timeouts.command, transaction.recipients.len() + 2)).await;
+    if !matches!(first, Ok(Step::SendContent)) {
+        return ending(session, first, false);
+    }
+    match session.send(content, Patience::for_octets(timeouts.content, content.size())).await {
+        Ok(None) => {
+            let last = session.step(Patience::new(timeouts.end, 1)).await;
+            ending(session, last, true)
+        }
+        Ok(Some(early)) => early_end(session, early),
+        Err(SendError::Link(error)) => ending(session, Err(error), true),
+        Err(SendError::Body(error)) => broken(session, Trouble::Body(error), true),
+    }
+}
+
+fn ending(session: &mut Session, step: Result<Step, LinkError>, sending: bool) -> Ending {
+    match step {
+        Ok(Step::Over(replies)) => Ending::Over(replies),
+        Ok(Step::Broken { cause, replies }) => {
+            let replies = replies.map(|replies| *replies).unwrap_or_default();
+            Ending::Broken { trouble: Trouble::Session(cause), replies, sending }
+        }
+        Ok(step) => broken(session, Trouble::Astray(format!("the conversation went astray: {step:?}")), sending),
+        Err(error) => broken(session, Trouble::Link(error), sending),
+    }
+}
+
+/// The server answered before it had the whole message: a refusal is one, an acceptance is not to be believed.
+fn early_end(session: &mut Session, step: Step) -> Ending {
+    match step {
+        Step::Over(replies) if !session.dot_sent => {
+            let Replies { mail, recipients, data, end } = replies;
+            let replies = PartialReplies { mail: Some(mail), recipients, data };
+            let trouble = match end {
+                Some(reply) if !reply.code.is_positive() => Trouble::Session(BrokenSession::Unasked(reply)),
+                _ => Trouble::Astray("the server accepted the message before it had all of it".to_owned()),
+            };
+            Ending::Broken { trouble, replies, sending: true }
+        }
+        step => ending(session, Ok(step), true),
+    }
+}
+
+fn broken(session: &mut Session, trouble: Trouble, sending: bool) -> Ending {
+    let replies = session.answered();
+    Ending::Broken { trouble, replies, sending }
+}
+
+impl Ending {
+    /// An idle connection that the server had given up: nothing was said about the message.
+    pub(crate) fn was_dead(&self, session: &Session) -> bool {
+        let Self::Broken { trouble, replies, sending: false } = self else { return false };
+        match trouble {
+            Trouble::Session(BrokenSession::Closing(_) | BrokenSession::Unasked(_)) => replies.mail.is_none(),
+            Trouble::Link(_) => replies.mail.is_none() && !session.heard,
+            _ => false,
+        }
+    }
+}
+
+/// Judges endings.
+pub(crate) struct Judge<'a> {
+    pub(crate) rules: &'a Rules,
+    /// Name and address of the peer.
+    pub(crate) peer: &'a str,
+    /// Of the next hop, as an alert names it.
+    pub(crate) host: &'a str,
+    pub(crate) dot_sent: bool,
+    pub(crate) report: &'a mut Report,
+}
+
+/// Recipients without an outcome yet.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// The server took others in this transaction and wants these in another one.
+    pub(crate) surplus: Vec<u32>,
+    /// The server refused them all together for being too many: with this reply, at this stage.
+    pub(crate) too_many: Option<(Vec<u32>, Stage, Reply)>,
+}
+
+impl Judge<'_> {
+    /// Gives each of `recipients` its outcome, or leaves it over.
+    pub(crate) fn judge(&mut self, ending: Ending, recipients: Vec<u32>) -> Left {
+        match ending {
+            Ending::Over(replies) => self.over(replies, recipients),
+            Ending::Broken { trouble, replies, sending } => self.broken(&trouble, replies, sending, recipients),
+        }
+    }
+
+    fn over(&mut self, replies: Replies, recipients: Vec<u32>) -> Left {
+        let Replies { mail, recipients: answers, data, end } = replies;
+        if !mail.code.is_positive() {
+            return self.refuse_all(recipients, Stage::Mail, &mail);
+        }
+        let (accepted, mut left) = self.sort(recipients, &answers);
+        let verdict = match (end, data) {
+            (Some(end), _) if end.code.is_positive() => {
+                self.hand_over(accepted, end);
+                return left;
+            }
+            (Some(end), _) => Some((Stage::End, end)),
+            (None, Some(data)) => Some((Stage::Data, data)),
+            (None, None) => None,
+        };
+        match verdict {
+            _ if accepted.is_empty() => {}
+            Some((stage, reply)) => left.too_many = self.refuse_all(accepted, stage, &reply).too_many,
+            None => self.report.add(accepted, link_trouble("the conversation ended early", false)),
+        }
+        left
+    }
+
+    /// Those that RCPT accepted; the refused ones get their outcome.
+    fn sort(&mut self, recipients: Vec<u32>, answers: &[Reply]) -> (Vec<u32>, Left) {
+        let any = answers.iter().any(|reply| reply.code.is_positive());
+        let mut left = Left::default();
+        let mut accepted = Vec::with_capacity(recipients.len());
+        for (at, index) in recipients.into_iter().enumerate() {
+            match answers.get(at) {
+                None => accepted.push(index),
+                Some(reply) if reply.code.is_positive() => accepted.push(index),
+                Some(reply) => {
+                    let ruling = self.rules.judge(Stage::Rcpt, reply, false);
+                    if ruling.what == What::Split && any {
+                        left.surplus.push(index);
+                    } else {
+                        self.refuse(vec![index], Stage::Rcpt, reply, &ruling);
+                    }
+                }
+            }
+        }
+        (accepted, left)
+    }
+
+    fn hand_over(&mut self, accepted: Vec<u32>, reply: Reply) {
+        let remote_id = remote_id(&reply);
+        let remote = RemoteReply { host: self.peer.to_owned(), reply, remote_id };
+        self.report.add(accepted, Outcome::HandedOver { remote });
+        self.report.lane(LaneVerdict::Healthy);
+    }
+
+    fn refuse_all(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply) -> Left {
+        let ruling = self.rules.judge(stage, reply, false);
+        if ruling.what == What::Split && recipients.len() > 1 {
+            return Left { surplus: Vec::new(), too_many: Some((recipients, stage, reply.clone())) };
+        }
+        self.refuse(recipients, stage, reply, &ruling);
+        Left::default()
+    }
+
+    fn refuse(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: &Ruling) {
+        self.report.add(recipients, classify::outcome(ruling, stage, reply, self.peer));
+        match classify::lane_verdict(ruling, stage, reply, self.host) {
+            Some(verdict) => self.report.lane(verdict),
+            // A verdict on a message: the way there works.
+            None if ruling.what == What::Bounce => self.report.lane(LaneVerdict::Healthy),
+            None => {}
+        }
+    }
+
+    fn broken(&mut self, trouble: &Trouble, replies: PartialReplies, sending: bool, recipients: Vec<u32>) -> Left {
+        if let Some(mail) = replies.mail.as_ref().filter(|mail| !mail.code.is_positive()) {
+            return self.refuse_all(recipients, Stage::Mail, mail);
+        }
+        let stage = match replies.mail {
+            _ if sending => Stage::End,
+            None => Stage::Mail,
+            Some(_) if replies.recipients.len() < recipients.len() => Stage::Rcpt,
+            Some(_) => Stage::Data,
+        };
+        let (accepted, mut left) = self.sort(recipients, &replies.recipients);
+        let reason = format!("{}: {trouble}", self.peer);
+        match trouble {
+            Trouble::Session(BrokenSession::Closing(reply)) => {
+                left.too_many = self.refuse_all(accepted, stage, reply).too_many;
+            }
+            // Said out of turn while content flowed: the last word on this message, the dot was never sent.
+            Trouble::Session(BrokenSession::Unasked(reply)) if sending && !self.dot_sent && is_refusal(reply) => {
+                left.too_many = self.refuse_all(accepted, stage, reply).too_many;
+            }
+            Trouble::Body(_) => self.report.add(accepted, link_trouble(&reason, true)),
+            _ if self.dot_sent => {
+                self.report.lane(LaneVerdict::Rest { wait: LINK_REST, reason: reason.clone() });
+                self.report.add(accepted, Outcome::Unconfirmed { cause: reason });
+            }
+            _ => {
+                self.report.lane(LaneVerdict::Rest { wait: LINK_REST, reason: reason.clone() });
+                // A message on which the link breaks again and again must not hold up the others.
+                self.report.add(accepted, link_trouble(&reason, sending));
+            }
+        }
+        left
+    }
+}
+
+fn is_refusal(reply: &Reply) -> bool {
+    reply.code.is_transient() || reply.code.is_permanent()
+}
+
+pub(crate) fn link_trouble(reason: &str, counts: bool) -> Outcome {
+    Outcome::Deferred { reason: reason.to_owned(), hint: None, not_before: None, remote: None, counts }
+}
