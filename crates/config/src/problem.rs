@@ -51,3 +51,72 @@ impl fmt::Display for Errors {
 }
 
 impl std::error::Error for Errors {}
+
+/// Where in the text something stands, in octets; `None`: nowhere in particular.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) Option<usize>);
+
+/// What is wrong with one value, before it is known where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) what: String,
+    pub(crate) remedy: Option<String>,
+}
+
+impl Complaint {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+/// Collects problems while a file is read and checked.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    file: Arc<str>,
+    text: String,
+    errors: Vec<(Place, Problem)>,
+    warnings: Vec<(Place, Problem)>,
+}
+
+impl Sink {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
+        Self { file: file.into(), text: text.to_owned(), errors: Vec::new(), warnings: Vec::new() }
+    }
+    /// The file cannot be used like this.
+    pub(crate) fn error(&mut self, place: Place, what: impl Into<String>, remedy: impl Into<String>) {
+        self.complain(place, Complaint::new(what, remedy));
+    }
+    pub(crate) fn complain(&mut self, place: Place, complaint: Complaint) {
+        let problem = self.problem(place, complaint);
+        self.errors.push((place, problem));
+    }
+    /// It can, but somebody should look at it.
+    pub(crate) fn warn(&mut self, place: Place, what: impl Into<String>, remedy: impl Into<String>) {
+        let problem = self.problem(place, Complaint::new(what, remedy));
+        self.warnings.push((place, problem));
+    }
+    /// Errors so far.
+    pub(crate) fn count(&self) -> usize {
+        self.errors.len()
+    }
+    /// Errors if there are any; the warnings otherwise.
+    pub(crate) fn finish(self) -> Result<Vec<Problem>, Errors> {
+        let (errors, warnings) = (in_order(self.errors), in_order(self.warnings));
+        if errors.is_empty() { Ok(warnings) } else { Err(Errors { errors, warnings }) }
+    }
+
+    fn problem(&self, place: Place, complaint: Complaint) -> Problem {
+        let place = place.0.map(|offset| self.line_and_column(offset));
+        Problem { file: Arc::clone(&self.file), place, what: complaint.what, remedy: complaint.remedy }
+    }
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+}
+
+fn in_order(mut problems: Vec<(Place, Problem)>) -> Vec<Problem> {
+    problems.sort_by_key(|(place, _)| *place);
+    problems.into_iter().map(|(_, problem)| problem).collect()
+}

@@ -1,0 +1,143 @@
+//! Tenants: their domains, their application, and what follows from it for routing.
+
+use queue::{LaneName, Routes};
+
+use crate::check::Checker;
+use crate::config::{Application, Lane};
+use crate::problem::Place;
+use crate::read::{At, Many};
+use crate::values::is_domain;
+use crate::written::{Credential, Tenant};
+
+/// What the tenants come to.
+#[derive(Default)]
+pub(super) struct Tenants {
+    pub(super) lanes: Vec<Lane>,
+    pub(super) routes: Routes,
+    pub(super) applications: Vec<entra::Settings>,
+}
+
+impl Checker<'_> {
+    /// All of them, in the order of the file.
+    pub(super) fn tenants(&mut self, tenants: &Many<Tenant>) -> Tenants {
+        if tenants.is_absent() {
+            let remedy = "add [[tenant]] with name, id, domains, credential and path: mail must have somewhere to go";
+            self.sink.error(tenants.place, "there is no [[tenant]]", remedy);
+        }
+        self.nothing_is_claimed_twice(&tenants.value);
+        let mut all = Tenants::default();
+        let mut by_domain = Vec::new();
+        for tenant in &tenants.value {
+            let lanes = self.tenant(&tenant.value, &mut all.applications);
+            if let Some(first) = lanes.first() {
+                by_domain
+                    .extend(domains(&tenant.value).map(|(domain, _)| (domain.to_owned(), first.settings.name.clone())));
+            }
+            all.lanes.extend(lanes);
+        }
+        let otherwise: Option<LaneName> = by_domain.first().map(|(_, lane)| lane.clone());
+        all.routes = Routes::new(by_domain, otherwise);
+        all
+    }
+
+    fn nothing_is_claimed_twice(&mut self, tenants: &[At<Tenant>]) {
+        let names = tenants.iter().filter_map(|t| t.value.name.as_ref()).map(|name| (&name.value.0, name.place));
+        self.no_twins(names, |name| (format!("two tenants have the name \"{name}\""), "each has its own".to_owned()));
+        let domains = tenants.iter().flat_map(|tenant| domains(&tenant.value));
+        self.no_twins(domains, |domain| {
+            let remedy = "a sender domain goes by one tenant: take it out of the other's `domains`";
+            (format!("the domain {domain} is claimed twice"), remedy.to_owned())
+        });
+        for tenant in tenants {
+            if let Some(domains) = &*tenant.value.domains
+                && domains.value.is_empty()
+            {
+                self.sink.error(domains.place, "`domains` is empty", "name the sender domains that go by this tenant");
+            }
+        }
+    }
+
+    fn tenant(&mut self, tenant: &Tenant, applications: &mut Vec<entra::Settings>) -> Vec<Lane> {
+        let application = self.application(tenant).map(|settings| {
+            applications.push(settings);
+            Application(applications.len() - 1)
+        });
+        let paths = &tenant.path;
+        if paths.is_absent() {
+            let remedy = "add: path = [{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
+            self.sink.error(tenant.place, "the tenant has no `path`: its mail has nowhere to go", remedy);
+        }
+        if let Some(second) = paths.value.get(1) {
+            self.sink.warn(
+                second.place,
+                "this version uses only the first path of a tenant",
+                "the others are checked, and kept for later",
+            );
+        }
+        let lanes: Vec<_> =
+            paths.value.iter().filter_map(|p| Some((self.lane(tenant, &p.value, application)?, p.place))).collect();
+        let names = lanes.iter().map(|(lane, place)| (lane.settings.name.to_string(), *place));
+        self.no_twins(names, |name| {
+            (format!("two paths make the lane {name}"), "give one of them a `name`".to_owned())
+        });
+        lanes.into_iter().map(|(lane, _)| lane).collect()
+    }
+
+    /// `None`: it has none, or it is unusable, which has been noted.
+    fn application(&mut self, tenant: &Tenant) -> Option<entra::Settings> {
+        let endpoints = &tenant.endpoints.value;
+        let ca = endpoints.ca.as_ref().map(|ca| self.roots(ca));
+        let written = tenant.credential.as_ref()?;
+        let credential = self.credential(written);
+        let id = self.tenant_id(tenant, written.place);
+        let cloud = tenant.cloud.value.0;
+        Some(entra::Settings {
+            authority: endpoints.login.as_ref().map_or_else(|| cloud.login().to_owned(), |login| login.value.0.clone()),
+            tenant: id?,
+            client_id: written.value.client_id.as_ref()?.value.0.clone(),
+            credential: credential?,
+            scope: cloud.smtp_scope().to_owned(),
+            ca,
+        })
+    }
+
+    fn tenant_id(&mut self, tenant: &Tenant, credential: Place) -> Option<String> {
+        let remedy = "the directory (tenant) id from the application's overview page, or a verified domain such as \"contoso.onmicrosoft.com\"";
+        let Some(id) = &*tenant.id else {
+            if tenant.id.is_absent() {
+                self.sink.error(credential, "a tenant with a `credential` needs its `id`", remedy);
+            }
+            return None;
+        };
+        let text = &id.value.0;
+        if !is_domain(text) || !text.is_ascii() {
+            self.sink.error(id.place, format!("`id` is neither a directory id nor a domain: \"{text}\""), remedy);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn credential(&mut self, written: &At<Credential>) -> Option<entra::Credential> {
+        let Credential { client_secret, certificate, key, algorithm, .. } = &written.value;
+        match (&**client_secret, &**certificate, &**key) {
+            (Some(secret), None, None) => Some(entra::Credential::ClientSecret(self.secret(secret))),
+            (None, Some(certificate), Some(key)) => {
+                let (certificate, key) = self.pair(certificate, key);
+                Some(entra::Credential::Certificate { certificate, key, algorithm: algorithm.value.0 })
+            }
+            _ if client_secret.is_unread() || certificate.is_unread() || key.is_unread() => None,
+            _ => {
+                self.sink.error(
+                    written.place,
+                    "`credential` needs either `client_secret`, or `certificate` and `key`",
+                    "client_secret = { file = \"secret\" }, or certificate = \"app.pem\" and key = \"app.key\"",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn domains(tenant: &Tenant) -> impl Iterator<Item = (&str, Place)> {
+    tenant.domains.iter().flat_map(|domains| &domains.value).map(|domain| (domain.value.0.as_str(), domain.place))
+}

@@ -1,0 +1,416 @@
+//! Values that are written as text, each checked once and of its own type from then on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use argon2::password_hash::phc::PasswordHash;
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use crate::nearest::nearest;
+use crate::problem::{Complaint, Sink};
+use crate::read::{Read, Sort, Spot, wrong_type};
+
+/// A value that is written as a string.
+pub(crate) trait FromText: Sized {
+    /// What it is, with its article.
+    const IS: &'static str;
+    /// What is wrong otherwise, in words that go after the key's name.
+    fn from_text(text: &str) -> Result<Self, Complaint>;
+    /// For the reference page.
+    fn sort_words() -> String {
+        Self::IS.trim_start_matches("an ").trim_start_matches("a ").to_owned()
+    }
+}
+
+impl<T: FromText> Read for T {
+    fn sort() -> Sort {
+        Sort::Value(T::sort_words())
+    }
+    fn read(value: &DeValue<'_>, at: &Spot<'_>, sink: &mut Sink) -> Option<Self> {
+        let Some(text) = value.as_str() else {
+            sink.complain(at.place, wrong_type(at.key, &format!("{} in quotes", T::IS), value));
+            return None;
+        };
+        T::from_text(text)
+            .map_err(|complaint| {
+                let what = format!("`{}` {}", at.key, complaint.what);
+                sink.complain(at.place, Complaint { what, ..complaint });
+            })
+            .ok()
+    }
+}
+
+impl Read for bool {
+    fn sort() -> Sort {
+        Sort::Value("true or false".to_owned())
+    }
+    fn read(value: &DeValue<'_>, at: &Spot<'_>, sink: &mut Sink) -> Option<Self> {
+        if value.as_bool().is_none() {
+            sink.complain(at.place, wrong_type(at.key, "true or false", value));
+        }
+        value.as_bool()
+    }
+}
+
+fn is_not<T: FromText>(text: &str, remedy: &str) -> Complaint {
+    Complaint::new(format!("is not {}: \"{text}\"", T::IS), remedy)
+}
+
+/// Text without controls, not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl FromText for Text {
+    const IS: &'static str = "a text";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if text.trim().is_empty() || text.chars().any(char::is_control) {
+            return Err(Complaint::new("is empty or holds control characters", "write it in plain characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The name of a thing in this file: it becomes part of lane names, of logs, of labels of metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) String);
+
+impl FromText for Name {
+    const IS: &'static str = "a name";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let fits = |c: char| c.is_alphanumeric() || "-_.@:+[]".contains(c);
+        if text.is_empty() || text.len() > 100 || !text.chars().all(fits) {
+            return Err(is_not::<Self>(text, "letters, digits and - _ . @ : + [ ], at most 100 of them"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A path in the file system, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePath(pub(crate) PathBuf);
+
+impl FromText for FilePath {
+    const IS: &'static str = "a path";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if text.is_empty() || text.contains('\0') {
+            return Err(is_not::<Self>(text, "relative paths are relative to this file's directory"));
+        }
+        Ok(Self(PathBuf::from(text)))
+    }
+}
+
+impl FromText for SocketAddr {
+    const IS: &'static str = "an IP address with a port";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|_| is_not::<Self>(text, "for example \"0.0.0.0:25\", \"[::]:465\" or \"127.0.0.1:8025\""))
+    }
+}
+
+impl FromText for IpNet {
+    const IS: &'static str = "a network";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let net = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| Self::from(address)));
+        let net: Self =
+            net.map_err(|_| is_not::<Self>(text, "for example \"10.20.0.0/16\", \"fd00::/8\" or \"10.20.0.7\""))?;
+        if net != net.trunc() {
+            let what = format!("has bits set beyond its prefix: \"{text}\"");
+            return Err(Complaint::new(
+                what,
+                format!("write \"{}\", or \"{}\" for the one address", net.trunc(), net.addr()),
+            ));
+        }
+        Ok(net)
+    }
+}
+
+/// A domain name with a dot, lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Domain(pub(crate) String);
+
+impl FromText for Domain {
+    const IS: &'static str = "a domain";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if !is_domain(text) || !text.contains('.') {
+            return Err(is_not::<Self>(
+                text,
+                "for example \"contoso.com\"; international names in their xn-- form or as UTF-8",
+            ));
+        }
+        Ok(Self(text.to_lowercase()))
+    }
+}
+
+/// The name of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostName(pub(crate) String);
+
+impl FromText for HostName {
+    const IS: &'static str = "a host name";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let ascii = text.is_ascii() && is_domain(text) && text.parse::<std::net::IpAddr>().is_err();
+        if !ascii {
+            return Err(is_not::<Self>(text, "the relay's full name in DNS, for example \"relay.contoso.com\""));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Labels of letters (also beyond ASCII), digits and inner hyphens.
+pub(crate) fn is_domain(text: &str) -> bool {
+    let inner = |c: char| c == '-' || (c.is_alphanumeric() && (!c.is_ascii() || c.is_ascii_alphanumeric()));
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// A mailbox, as in `user@domain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address(pub(crate) smtp::Mailbox);
+
+impl FromText for Address {
+    const IS: &'static str = "a mailbox";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let mailbox = smtp::Mailbox::parse(text);
+        mailbox.map(Self).map_err(|error| is_not::<Self>(text, &error.to_string()))
+    }
+}
+
+/// `user@domain`, `*@domain`, `*@*.domain` or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SenderPattern(pub(crate) String);
+
+impl FromText for SenderPattern {
+    const IS: &'static str = "a sender pattern";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let (local_part, domain) = text.rsplit_once('@').unwrap_or(("*", "contoso.com"));
+        let domain = domain.strip_prefix("*.").unwrap_or(domain);
+        let fits = (text == "*" || text.contains('@'))
+            && is_domain(domain)
+            && (local_part == "*"
+                || smtp::Mailbox::parse(&format!("{local_part}@{domain}")).is_ok_and(|_| !local_part.contains('*')));
+        if !fits {
+            return Err(is_not::<Self>(
+                text,
+                "one of \"user@domain\", \"*@domain\", \"*@*.domain\" (its subdomains) and \"*\" (all)",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl SenderPattern {
+    /// The domain that it speaks of, and whether it means the domain's subdomains; `None`: all.
+    pub(crate) fn domain(&self) -> Option<(&str, bool)> {
+        let (_, domain) = self.0.rsplit_once('@')?;
+        Some(domain.strip_prefix("*.").map_or((domain, false), |domain| (domain, true)))
+    }
+}
+
+/// A host and perhaps its port: `smtp.example:1587`, `192.0.2.1`, `[2001:db8::1]:25`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+}
+
+impl FromText for HostPort {
+    const IS: &'static str = "a host, with or without a port";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let bad =
+            || is_not::<Self>(text, "for example \"exchange.example:25\", \"192.0.2.1\" or \"[2001:db8::1]:587\"");
+        if let Ok(address) = text.parse::<std::net::IpAddr>() {
+            return Ok(Self { host: address.to_string(), port: None });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?)),
+            None => (text, None),
+        };
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        match bracketed.map(str::parse::<std::net::Ipv6Addr>) {
+            Some(Ok(address)) => Ok(Self { host: address.to_string(), port }),
+            None if is_domain(host) => Ok(Self { host: host.to_owned(), port }),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// Base URL of an HTTPS service, without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HttpsUrl(pub(crate) String);
+
+impl FromText for HttpsUrl {
+    const IS: &'static str = "an https URL";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let url = text.trim_end_matches('/');
+        let rest = url.strip_prefix("https://").unwrap_or_default();
+        if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control() || "?#@".contains(c)) {
+            return Err(is_not::<Self>(
+                text,
+                "for example \"https://login.microsoftonline.com\"; credentials only travel under TLS",
+            ));
+        }
+        Ok(Self(url.to_owned()))
+    }
+}
+
+/// PHC string of argon2id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Argon2id(pub(crate) String);
+
+impl FromText for Argon2id {
+    const IS: &'static str = "an argon2id hash";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let hash =
+            PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some());
+        if hash.is_none() {
+            let remedy = "it starts with \"$argon2id$v=19$\"; `argon2 $(openssl rand -hex 8) -id -e` makes one from standard input";
+            return Err(Complaint::new(format!("is not {}", Self::IS), remedy));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// One of a few words.
+pub(crate) trait Words: Copy + 'static {
+    /// Each with what it means.
+    const WORDS: &'static [(&'static str, Self)];
+    /// Words that later versions will know.
+    const PLANNED: &'static [&'static str] = &[];
+}
+
+/// See [`Words`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OneOf<T>(pub(crate) T);
+
+impl<T: Words> FromText for OneOf<T> {
+    const IS: &'static str = "a word";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| *word == text) {
+            return Ok(Self(*value));
+        }
+        let known = format!("known here: {}", words::<T>(", "));
+        if T::PLANNED.contains(&text) {
+            return Err(Complaint::new(format!("= \"{text}\" is not supported by this version yet"), known));
+        }
+        let near = nearest(text, T::WORDS.iter().map(|(word, _)| *word));
+        let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        Err(Complaint::new(format!("cannot be \"{text}\"{near}"), known))
+    }
+    fn sort_words() -> String {
+        format!("one of {}", words::<T>(", "))
+    }
+}
+
+fn words<T: Words>(between: &str) -> String {
+    T::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(between)
+}
+
+impl Words for inbound::TlsMode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("opportunistic", Self::Opportunistic),
+        ("required", Self::Required),
+        ("implicit", Self::Implicit),
+    ];
+}
+
+impl Words for transport::ClientTls {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("opportunistic", Self::Opportunistic),
+        ("required", Self::Required),
+        ("implicit", Self::Implicit),
+    ];
+}
+
+impl Words for transport::SmtpKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("submission", Self::Submission), ("smarthost", Self::Smarthost)];
+    const PLANNED: &'static [&'static str] = &["connector", "direct", "hve", "graph"];
+}
+
+impl Words for m365::Cloud {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("worldwide", Self::Worldwide), ("gcc-high", Self::GccHigh), ("dod", Self::Dod), ("china", Self::China)];
+}
+
+impl Words for entra::AssertionAlgorithm {
+    const WORDS: &'static [(&'static str, Self)] = &[("PS256", Self::Ps256), ("RS256", Self::Rs256)];
+}
+
+impl Words for telemetry::LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("human", Self::Human), ("json", Self::Json)];
+}
+
+/// The spool's backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpoolKind {
+    /// On this machine.
+    Embedded,
+}
+
+impl Words for SpoolKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("embedded", Self::Embedded)];
+    const PLANNED: &'static [&'static str] = &["postgres"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits<T: FromText>(good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(T::from_text(text).is_ok(), "{text} is {}", T::IS);
+        }
+        for text in bad {
+            assert!(T::from_text(text).is_err(), "{text:?} is not {}", T::IS);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_text_takes_what_it_should() {
+        fits::<Domain>(
+            &["contoso.com", "a.b-c.de", "müller.de", "xn--mller-kva.de"],
+            &["contoso", "-a.com", "a..b", "", "a b.c", "a_b.c"],
+        );
+        fits::<HostName>(&["relay.contoso.com", "localhost"], &["", "relay_1", "10.0.0.1", "a.b.", "é.fr"]);
+        fits::<SenderPattern>(
+            &["*", "*@contoso.com", "*@*.contoso.com", "billing@contoso.com"],
+            &["", "contoso.com", "*contoso.com", "b*@contoso.com", "@contoso.com", "*@", "*@*", "a@*contoso.com"],
+        );
+        fits::<HostPort>(
+            &["smtp.example:1587", "h", "192.0.2.1:25", "[::1]:25", "::1"],
+            &["", ":25", "h:0", "h:x", "[h]:25", "h:99999"],
+        );
+        fits::<HttpsUrl>(
+            &["https://login.example:8443", "https://a/"],
+            &["http://a", "https://", "https://u@h", "https://h?x"],
+        );
+        fits::<Name>(&["printers", "10.0.0.1:25", "Drucker-Süd"], &["", "a b", "a/b", "a\n"]);
+    }
+
+    #[test]
+    fn a_network_with_stray_bits_is_told_what_was_meant() {
+        let complaint = <IpNet as FromText>::from_text("10.20.0.7/16").unwrap_err();
+        assert!(complaint.remedy.unwrap().contains("\"10.20.0.0/16\""));
+        assert_eq!(<IpNet as FromText>::from_text("10.20.0.7").unwrap().to_string(), "10.20.0.7/32");
+    }
+
+    #[test]
+    fn only_a_whole_argon2id_hash_is_one() {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$U2x1Z2dpc2ggYnV0IHNhZmUsIHRoaXMgaXMgYSBoYXNo";
+        fits::<Argon2id>(
+            &[hash],
+            &[
+                "hunter2",
+                "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$U2x1Z2dpc2g",
+                "$argon2id$v=19$m=19456,t=2,p=1",
+            ],
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! The file as written: every table, every key, its default and its words. The reference page is made from this.
+
+use std::net::SocketAddr;
+
+use entra::AssertionAlgorithm;
+use inbound::TlsMode;
+use ipnet::IpNet;
+use m365::Cloud;
+use telemetry::LogFormat;
+use transport::{ClientTls, SmtpKind};
+
+use crate::read::{At, Defaulted, Many, Optional, Required, table};
+use crate::secrets::SecretSource;
+use crate::units::{Lasting, Size, Whole};
+use crate::values::{
+    Address, Argon2id, Domain, FilePath, HostName, HostPort, HttpsUrl, Name, OneOf, SenderPattern, SpoolKind, Text,
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+
+table! {
+    /// What the file says as a whole; the tables follow.
+    File "the file" {
+        /// Our name: in EHLO, in the greeting and in trace fields. Microsoft 365 refuses a name that no host could have.
+        hostname: Optional<HostName>, otherwise "the machine's own name", example "\"relay.contoso.com\"";
+        /// Directory of everything that must survive: spool, self-signed certificate, admin socket.
+        data_dir: Defaulted<FilePath>, default "\"/var/lib/posthouse\"";
+        /// Where mail is taken in. At least one.
+        listener: Many<Listener>, default "[]";
+        /// Who may relay, and as what. Whoever matches no entry is refused. The first that matches counts.
+        client: Many<Client>, default "[]";
+        /// Microsoft 365 tenants, and how mail gets there. At least one.
+        tenant: Many<Tenant>, default "[]";
+        /// Certificate of the listeners.
+        tls: Defaulted<Tls>, default "{}";
+        /// Where accepted mail is kept.
+        spool: Defaulted<Spool>, default "{}";
+        /// When mail is tried again, and when it is given up.
+        queue: Defaulted<Queue>, default "{}";
+        /// Bounds of sessions and connections.
+        limits: Defaulted<Limits>, default "{}";
+        /// Where `posthouse status` and its like, and monitoring, reach the relay.
+        admin: Defaulted<Admin>, default "{}";
+        /// What is logged.
+        log: Defaulted<Log>, default "{}";
+    }
+    planned "alert", "alerts", "sender", "senders", "dkim", "route";
+}
+
+table! {
+    /// An address at which mail is taken in.
+    Listener "[[listener]]" {
+        /// For logs, metrics and systemd's socket names.
+        name: Optional<Name>, otherwise "the address", example "\"office\"";
+        /// IP address and port.
+        address: Required<SocketAddr>, example "\"0.0.0.0:25\"";
+        /// `none`: plain text. `opportunistic`: STARTTLS is offered. `required`: STARTTLS comes before MAIL and AUTH.
+        /// `implicit`: TLS from the first octet, as on port 465.
+        tls: Defaulted<OneOf<TlsMode>>, default "\"opportunistic\"";
+        /// Take passwords on connections without TLS. Everybody on the way can read them.
+        auth_without_tls: Defaulted<bool>, default "false";
+    }
+}
+
+table! {
+    /// A group of devices or applications that may relay: by their network, by user and password, or both.
+    Client "[[client]]" {
+        /// In logs, refusals and stories.
+        name: Required<Name>, example "\"printers\"";
+        /// Networks or single addresses that it connects from. Of public networks only single
+        /// IPv4 addresses and IPv6 links (/64) can do without `users` and `require_both`.
+        networks: Many<IpNet>, default "[]", example "[\"10.20.0.0/16\"]";
+        /// Users that it may log in as.
+        users: Many<User>, default "[]", example "[{ name = \"erp\", password = { file = \"erp.pass\" } }]";
+        /// With both networks and users: whether both are needed, or one is enough.
+        require_both: Defaulted<bool>, default "false";
+        /// Reverse-paths that it may use: `user@domain`, `*@domain`, `*@*.domain` or `*`. The null reverse-path is always allowed.
+        senders: Many<SenderPattern>, default "[]", otherwise "any address in the tenants' domains", example "[\"*@contoso.com\"]";
+        /// Mailbox of whoever answers for it.
+        owner: Optional<Address>, example "\"it@contoso.com\"";
+        /// Largest message that it may send.
+        size: Optional<Size<KIB, { 150 * MIB }>>, otherwise "`message_size` of `[limits]`", example "\"10 MiB\"";
+        /// All its mail is urgent.
+        urgent: Defaulted<bool>, default "false";
+    }
+}
+
+table! {
+    /// A user of a client entry. `password` or `password_hash`, not both.
+    User "users" {
+        /// As the client gives it in AUTH.
+        name: Required<Text>, example "\"erp\"";
+        /// The password.
+        password: Optional<SecretSource>, example "{ file = \"erp.pass\" }";
+        /// Its argon2id hash, as a PHC string.
+        password_hash: Optional<Argon2id>, example "\"$argon2id$v=19$m=19456,t=2,p=1$…\"";
+    }
+}
+
+table! {
+    /// A Microsoft 365 tenant, the domains that are its own, and the paths by which their mail is handed over.
+    Tenant "[[tenant]]" {
+        /// In lane names, logs and metrics.
+        name: Required<Name>, example "\"contoso\"";
+        /// Directory (tenant) id, or a verified domain. Needed with `credential`.
+        id: Optional<Text>, example "\"11111111-2222-3333-4444-555555555555\"";
+        /// `worldwide` (GCC included), `gcc-high`, `dod`, `china` (21Vianet): presets for hosts, login and scope.
+        cloud: Defaulted<OneOf<Cloud>>, default "\"worldwide\"";
+        /// Sender domains that go by this tenant. Subdomains are named one by one.
+        domains: Required<Vec<At<Domain>>>, example "[\"contoso.com\"]";
+        /// What the application proves itself with.
+        credential: Optional<Credential>, example "{ client_id = \"…\", client_secret = { file = \"secret\" } }";
+        /// Only where the cloud's preset does not fit, and for tests.
+        endpoints: Defaulted<Endpoints>, default "{}";
+        /// How mail is handed over. This version uses the first; the others may stand there already.
+        path: Many<Path>, default "[]", example "[{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
+    }
+    planned "limits", "connector", "alerts";
+}
+
+table! {
+    /// The application registration in Microsoft Entra ID: a client secret, or a certificate with its key.
+    Credential "[tenant.credential]" {
+        /// Application (client) id.
+        client_id: Required<Text>, example "\"66666666-7777-8888-9999-000000000000\"";
+        /// Client secret: its value, not its id.
+        client_secret: Optional<SecretSource>, example "{ file = \"secret\" }";
+        /// Certificate, PEM.
+        certificate: Optional<FilePath>, example "\"app.pem\"";
+        /// Its private key, PEM.
+        key: Optional<FilePath>, example "\"app.key\"";
+        /// How the assertion is signed. `RS256` only where `PS256` is refused.
+        algorithm: Defaulted<OneOf<AssertionAlgorithm>>, default "\"PS256\"";
+    }
+    planned "device_code", "federated_token_file", "managed_identity", "pfx";
+}
+
+table! {
+    /// Where the services of this tenant are, where the cloud's preset does not fit.
+    Endpoints "[tenant.endpoints]" {
+        /// Base URL of the login service.
+        login: Optional<HttpsUrl>, otherwise "the cloud's", example "\"https://login.example:8443\"";
+        /// SMTP submission; port 587 unless given.
+        submission: Optional<HostPort>, otherwise "the cloud's", example "\"smtp.example:1587\"";
+        /// PEM of roots trusted in addition to the system's, for these endpoints alone.
+        ca: Optional<FilePath>, example "\"ca.pem\"";
+    }
+    planned "graph", "mx", "scope";
+}
+
+table! {
+    /// A way out: `submission` to Exchange Online as one mailbox, or any other SMTP server as `smarthost`.
+    Path "[[tenant.path]]" {
+        /// In the lane's name.
+        name: Optional<Name>, otherwise "kind and mailbox, or kind and address", example "\"on-premises\"";
+        /// `submission` or `smarthost`.
+        kind: Required<OneOf<SmtpKind>>, example "\"submission\"";
+        /// The mailbox to log in as. Needed by `submission`; on a `smarthost` it asks for a token (XOAUTH2).
+        mailbox: Optional<Address>, example "\"relay@contoso.com\"";
+        /// With `password`: log in by user name and password in place of a token.
+        username: Optional<Text>, example "\"relay@contoso.com\"";
+        /// See `username`.
+        password: Optional<SecretSource>, example "{ env = \"RELAY_PASSWORD\" }";
+        /// Connections at once. Exchange Online allows 3 to a mailbox.
+        connections: Optional<Whole<1, 1000>>, otherwise "3 for `submission`, 20 for `smarthost`", example "3";
+        /// Messages in any 60 seconds. Exchange Online allows 30 to a mailbox.
+        messages_per_minute: Optional<Whole<1, 100_000>>, otherwise "30 for `submission`, no limit for `smarthost`", example "30";
+        /// `smarthost`: where it is; port 25 unless given (465 with `tls = "implicit"`).
+        address: Optional<HostPort>, example "\"exchange.example:25\"";
+        /// `smarthost`: `none`: plain text. `opportunistic`: STARTTLS if offered, its certificate unchecked. `required`: STARTTLS,
+        /// verified. `implicit`: TLS from the first octet, verified. `submission` always requires it.
+        tls: Optional<OneOf<ClientTls>>, otherwise "`required`", example "\"opportunistic\"";
+        /// `smarthost`: PEM of roots trusted in addition to the system's.
+        ca: Optional<FilePath>, example "\"exchange-ca.pem\"";
+    }
+    planned "recipients_per_day", "certificate", "key", "senders", "priority";
+}
+
+table! {
+    /// The listeners' certificate. Without it a self-signed one is made in `data_dir` and kept. Replaced files are taken up.
+    Tls "[tls]" {
+        /// Certificate with its chain, PEM.
+        certificate: Optional<FilePath>, example "\"/etc/posthouse/relay.pem\"";
+        /// Its private key, PEM.
+        key: Optional<FilePath>, example "\"/etc/posthouse/relay.key\"";
+    }
+    planned "minimum", "client_ca";
+}
+
+table! {
+    /// Where accepted mail is kept.
+    Spool "[spool]" {
+        /// `embedded`: on this machine, in `data_dir`.
+        kind: Defaulted<OneOf<SpoolKind>>, default "\"embedded\"";
+        /// Kept free on the file system, so that what is queued can be settled. New mail is refused for a while below it.
+        reserve: Defaulted<Size<MIB, TIB>>, default "\"256 MiB\"";
+        /// Most memory for messages on their way in, all sessions together; what is over it goes to files.
+        memory: Defaulted<Size<MIB, TIB>>, default "\"64 MiB\"";
+    }
+    planned "url";
+}
+
+table! {
+    /// When mail is tried again, and when it is given up.
+    Queue "[queue]" {
+        /// Waits after the first, second, … attempt; the last repeats.
+        retry: Defaulted<Vec<At<Lasting<1, DAY>>>>, default "[\"1m\", \"5m\", \"15m\", \"30m\", \"1h\", \"2h\", \"4h\"]";
+        /// Spread of these waits, in per cent either way.
+        jitter: Defaulted<Whole<0, 50>>, default "10";
+        /// A message that is older is given up.
+        expire: Defaulted<Lasting<1, { 30 * DAY }>>, default "\"3d\"";
+        /// A message that is older is noted as delayed.
+        warn: Defaulted<Lasting<1, { 30 * DAY }>>, default "\"4h\"";
+        /// How long what became of a message can be looked up. Its content is gone as soon as nothing is left to try.
+        history: Defaulted<Lasting<MINUTE, { 3650 * DAY }>>, default "\"30d\"";
+        /// Messages in memory for each line (urgent, new, deferred) of a lane; the others wait on disk.
+        window: Defaulted<Whole<1, 100_000>>, default "1000";
+    }
+}
+
+table! {
+    /// Bounds of sessions and connections. What is over one is refused with a reply that says so.
+    Limits "[limits]" {
+        /// Largest message. Exchange Online takes 150 MiB at most, less by default.
+        message_size: Defaulted<Size<KIB, { 150 * MIB }>>, default "\"35 MiB\"";
+        /// Recipients of a message. Exchange Online takes 1,000 at most.
+        recipients: Defaulted<Whole<1, 10_000>>, default "500";
+        /// Header section of a message.
+        header_section: Defaulted<Size<{ 4 * KIB }, { 8 * MIB }>>, default "\"256 KiB\"";
+        /// `Received` fields of a message; more is a loop.
+        hops: Defaulted<Whole<1, 1000>>, default "50";
+        /// Messages in a session.
+        messages: Defaulted<Whole<1, 1_000_000>>, default "10000";
+        /// Commands in a session that were refused or not understood.
+        errors: Defaulted<Whole<1, 10_000>>, default "20";
+        /// Connections in all.
+        connections: Defaulted<Whole<1, 1_000_000>>, default "2000";
+        /// Connections from one address.
+        connections_per_address: Defaulted<Whole<1, 1_000_000>>, default "200";
+        /// Wait for a command.
+        command_timeout: Defaulted<Lasting<1, DAY>>, default "\"5m\"";
+        /// Wait for the next piece of a message.
+        content_timeout: Defaulted<Lasting<1, DAY>>, default "\"3m\"";
+        /// Life of a session.
+        session_timeout: Defaulted<Lasting<1, DAY>>, default "\"2h\"";
+        /// Wait for a TLS handshake.
+        handshake_timeout: Defaulted<Lasting<1, HOUR>>, default "\"30s\"";
+        /// On a stop, sessions inside a message and attempts under way may finish within this.
+        grace: Defaulted<Lasting<0, HOUR>>, default "\"30s\"";
+    }
+    planned "messages_per_minute", "messages_per_hour", "recipients_per_day";
+}
+
+table! {
+    /// How the relay is asked and watched.
+    Admin "[admin]" {
+        /// Unix socket of the admin API; whoever can open it may do everything. Mode 0660.
+        socket: Optional<FilePath>, otherwise "`admin.sock` in `data_dir`", example "\"/run/posthouse/admin.sock\"";
+        /// HTTP without authentication, for monitoring: `/metrics`, `/healthz` and `/readyz`, nothing else.
+        address: Optional<SocketAddr>, otherwise "no HTTP", example "\"127.0.0.1:8025\"";
+    }
+    planned "tls", "users", "dashboard";
+}
+
+table! {
+    /// What is logged, to standard error.
+    Log "[log]" {
+        /// `error`, `warn`, `info`, `debug`, `trace`, or a filter by part: `"info,posthouse_transport=debug"`.
+        level: Defaulted<Text>, default "\"info\"";
+        /// `human` or `json`.
+        format: Optional<OneOf<LogFormat>>, otherwise "`human` on a terminal, `json` elsewhere", example "\"json\"";
+    }
+    planned "file", "syslog";
+}
