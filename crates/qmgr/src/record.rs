@@ -38,8 +38,12 @@ async fn insist(context: &Context, message: Message) -> bool {
             () = context.abandon.cancelled() => true,
         };
         let error = match context.spool.record(message.clone()).await {
+            Ok(()) => return true,
             // The try that seemed to fail had been stored after all.
-            Ok(()) | Err(SpoolError::NotFound(_)) => return true,
+            Err(SpoolError::NotFound(_)) => {
+                context.spool.release(id);
+                return true;
+            }
             Err(error) => error,
         };
         if last || !passes(&error) {

@@ -45,9 +45,12 @@ async fn pages(context: &Context, filter: Filter) -> Result<(), SpoolError> {
         let page = context.spool.list(&filter, after, PAGE).await?;
         let wanted: Vec<_> = page.messages.iter().filter(|message| concerns(context, message)).map(|m| m.id).collect();
         let mut moves = stream::iter(wanted).map(|id| claimed(context, id)).buffer_unordered(AT_ONCE);
+        // To the end, also after an error: whoever is dropped half-way keeps a lease.
+        let mut result = Ok(());
         while let Some(moved) = moves.next().await {
-            moved?;
+            result = result.and(moved);
         }
+        result?;
         after = page.next;
         if after.is_none() || context.stopping.is_cancelled() {
             return Ok(());

@@ -1,0 +1,10 @@
+//! The queue manager on a spool and a remote that are only memory, in virtual time.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests panic like tests")]
+
+mod manager;
+mod relay;
+mod remote;
+mod simulation;
+mod spool;
+mod world;
