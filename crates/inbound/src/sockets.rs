@@ -32,23 +32,9 @@ pub(crate) fn open(
 
 fn assign(listeners: &[ListenerSettings], inherited: Vec<(String, TcpListener)>) -> Vec<Option<TcpListener>> {
     let mut found: Vec<Option<TcpListener>> = listeners.iter().map(|_| None).collect();
-    let rules: [fn(&ListenerSettings, &str, Option<SocketAddr>) -> bool; 2] = [
-        |listener, name, _| listener.name == name,
-        |listener, _, address| address.is_some_and(|address| same(listener.address, address)),
-    ];
-    let mut left = inherited;
-    for rule in rules {
-        for (name, socket) in std::mem::take(&mut left) {
-            let address = socket.local_addr().ok();
-            let mut free = listeners.iter().zip(&mut found).filter(|(_, place)| place.is_none());
-            match free.find(|(listener, _)| rule(listener, &name, address)) {
-                Some((_, place)) => *place = Some(socket),
-                None => left.push((name, socket)),
-            }
-        }
-    }
-    let free = || found.iter().filter(|place| place.is_none()).count();
-    if left.len() == free() {
+    let left = give(listeners, &mut found, inherited, |listener, name, _| listener.name == name);
+    let mut left = give(listeners, &mut found, left, |listener, _, at| at.is_some_and(|at| same(listener.address, at)));
+    if left.len() == found.iter().filter(|place| place.is_none()).count() {
         let places = found.iter_mut().filter(|place| place.is_none());
         places.zip(left.drain(..)).for_each(|(place, (_, socket))| *place = Some(socket));
     }
@@ -61,6 +47,25 @@ fn assign(listeners: &[ListenerSettings], inherited: Vec<(String, TcpListener)>)
         );
     }
     found
+}
+
+/// Gives each socket to the first listener without one that it belongs to; gives back those that belong to none.
+fn give(
+    listeners: &[ListenerSettings],
+    found: &mut [Option<TcpListener>],
+    sockets: Vec<(String, TcpListener)>,
+    belongs: impl Fn(&ListenerSettings, &str, Option<SocketAddr>) -> bool,
+) -> Vec<(String, TcpListener)> {
+    let mut left = Vec::new();
+    for (name, socket) in sockets {
+        let address = socket.local_addr().ok();
+        let mut free = listeners.iter().zip(found.iter_mut()).filter(|(_, place)| place.is_none());
+        match free.find(|(listener, _)| belongs(listener, &name, address)) {
+            Some((_, place)) => *place = Some(socket),
+            None => left.push((name, socket)),
+        }
+    }
+    left
 }
 
 /// The same port, and the same address or both any.

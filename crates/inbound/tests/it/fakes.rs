@@ -64,6 +64,8 @@ pub(crate) struct MemorySpool {
     open_bodies: Arc<AtomicUsize>,
     /// `enqueue` waits for one of these.
     pub(crate) permits: Semaphore,
+    /// Messages that have come to `enqueue`.
+    pub(crate) enqueuing: AtomicUsize,
 }
 
 impl Default for MemorySpool {
@@ -74,6 +76,7 @@ impl Default for MemorySpool {
             ids: AtomicU32::new(1),
             open_bodies: Arc::default(),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
+            enqueuing: AtomicUsize::new(0),
         }
     }
 }
@@ -143,6 +146,7 @@ impl Spool for MemorySpool {
     }
 
     async fn enqueue(&self, message: NewMessage, body: FinishedBody) -> Result<Message, SpoolError> {
+        self.enqueuing.fetch_add(1, Ordering::SeqCst);
         let _permit = self.permits.acquire().await.unwrap();
         if let Some(error) = &self.faults.lock().unwrap().enqueue {
             return Err(error.clone());

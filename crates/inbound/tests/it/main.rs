@@ -1,5 +1,7 @@
 //! The inbound side seen from the wire: real sockets on loopback, everything behind them faked.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, where a panic is the answer")]
+
 extern crate posthouse_inbound as inbound;
 
 mod client;

@@ -1,5 +1,7 @@
 //! The graceful stop.
 
+use std::sync::atomic::Ordering;
+
 use crate::relay::{MESSAGE, Relay};
 
 #[tokio::test]
@@ -25,7 +27,9 @@ async fn a_message_being_stored_when_the_stop_comes_gets_its_250() {
     relay.spool.permits.forget_permits(usize::MAX >> 3);
     client.script(&[("MAIL FROM:<a@contoso.com>", "250"), ("RCPT TO:<b@contoso.com>", "250"), ("DATA", "354")]).await;
     client.send(format!("{MESSAGE}.\r\n")).await;
-    tokio::task::yield_now().await;
+    while relay.spool.enqueuing.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
     relay.stop.cancel();
     relay.spool.permits.add_permits(1);
     assert!(client.reply().await.starts_with("250 2.0.0 OK queued"));
