@@ -90,7 +90,7 @@ impl Driver<'_> {
 
     /// One request; of content all pieces.
     fn request(&mut self) {
-        while let Some(request) = self.requests.next() {
+        for request in self.requests.by_ref() {
             let (verb, rest) = request.split_once(' ').unwrap_or((request, ""));
             match verb {
                 "auth" => self.client.authenticate(&credentials(rest)),
