@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use queue::{Attempt, AttemptReport, BodyReader, LaneVerdict, Message, Outcome};
 use smtp::Reply;
-use smtp::client::Stage;
+use smtp::client::{Stage, Transaction};
 use tokio::time::Instant;
 
 use crate::SmtpTransport;
@@ -71,45 +71,51 @@ impl<'a> Run<'a> {
 
     /// One transaction, on a connection at hand or a new one. On `Err` the recipients stand in `left` again.
     async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
+        self.left.push_front(recipients);
         if !self.content.rewind() {
-            self.left.push_front(recipients);
             self.postpone();
             return Ok(());
         }
-        let mut session = match self.session().await {
-            Ok(session) => session,
-            Err(refusal) => {
-                self.left.push_front(recipients);
-                return Err(refusal);
-            }
-        };
-        let host = &self.transport.next_hop.settings.host;
-        let plan = plan(self.message, recipients, session.client.extensions(), host);
-        for (recipients, outcome) in &plan.refused {
-            self.report.add(recipients.clone(), outcome.clone());
-            self.report.lane(LaneVerdict::Healthy);
-        }
-        let recipients = self.share(&plan.send, &session);
-        if recipients.is_empty() {
+        let mut session = self.session().await?;
+        let Some((recipients, transaction)) = self.envelope(&session) else {
             self.session = Some(session);
             return Ok(());
-        }
-        if plan::loses_dsn(self.message, session.client.extensions()) {
-            tracing::debug!(id = %self.message.id, peer = %session.peer, "DSN is not offered: NOTIFY, ORCPT, RET and ENVID stay here");
-        }
-        let transaction = plan.transaction(self.message, &recipients, session.client.extensions());
+        };
         let timeouts = &self.transport.next_hop.settings.timeouts;
         let ending = converse(&mut session, &transaction, &mut self.content, timeouts).await;
         if self.reused && ending.was_dead(&session) {
-            tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead, opening another");
-            self.left.push_front(recipients);
-            // The next connection is a new one, so this happens once.
-            drop(session);
+            tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead");
+            // The other idle ones are not trusted either: the next connection is a new one.
             self.transport.pool.clear();
+            self.left.push_front(recipients);
             return Ok(());
         }
         self.settle(session, ending, recipients);
         Ok(())
+    }
+
+    /// For the recipients whose turn it is, as far as this server can serve them: as many as it takes at once.
+    fn envelope(&mut self, session: &Session) -> Option<(Vec<u32>, Transaction)> {
+        let offered = session.client.extensions();
+        let wanted = self.left.pop_front().unwrap_or_default();
+        let mut plan = plan(self.message, wanted, offered, &self.transport.next_hop.settings.host);
+        for (recipients, outcome) in plan.refused.drain(..) {
+            self.report.add(recipients, outcome);
+            self.report.lane(LaneVerdict::Healthy);
+        }
+        let most = self.transport.recipients_at_once(offered.limit_recipients);
+        let mut recipients = std::mem::take(&mut plan.send);
+        if recipients.is_empty() {
+            return None;
+        }
+        if recipients.len() > most {
+            self.left.push_front(recipients.split_off(most));
+        }
+        if plan::loses_dsn(self.message, offered) {
+            tracing::debug!(id = %self.message.id, peer = %session.peer, "DSN is not offered: NOTIFY, ORCPT, RET, ENVID stay");
+        }
+        let transaction = plan.transaction(self.message, &recipients, offered);
+        Some((recipients, transaction))
     }
 
     /// The connection of the transaction before, an idle one, or a new one.
@@ -134,26 +140,16 @@ impl<'a> Run<'a> {
         next_hop.open(permit).await
     }
 
-    /// As many as the server takes at once; the others wait for their turn.
-    fn share(&mut self, send: &[u32], session: &Session) -> Vec<u32> {
-        let offered = session.client.extensions().limit_recipients;
-        let most = self.transport.recipients_at_once(offered).min(send.len());
-        let (now, later) = send.split_at(most);
-        if !later.is_empty() {
-            self.left.push_front(later.to_vec());
-        }
-        now.to_vec()
-    }
-
     fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>) {
         self.report.reached_mail = true;
         let usable = matches!(ending, Ending::Over(_));
         if let Ending::Broken { trouble, .. } = &ending {
             tracing::debug!(connection = session.number, peer = %session.peer, %trouble, "the conversation broke");
         }
-        let peer = session.peer.clone();
-        let NextHop { rules, label: host, .. } = &self.transport.next_hop;
-        let mut judge = Judge { rules, peer: &peer, host, dot_sent: session.dot_sent, report: &mut self.report };
+        session.refusals = if ending.is_accepted() { 0 } else { session.refusals + 1 };
+        let NextHop { rules, label, .. } = &self.transport.next_hop;
+        let report = &mut self.report;
+        let mut judge = Judge { rules, peer: &session.peer, host: label, dot_sent: session.dot_sent, report };
         let Left { surplus, too_many } = judge.judge(ending, recipients);
         if let Some((recipients, stage, reply)) = too_many {
             self.halve(recipients, stage, &reply);
@@ -174,7 +170,8 @@ impl<'a> Run<'a> {
     /// Refused together for being too many: half of them at once from now on.
     fn halve(&mut self, mut recipients: Vec<u32>, stage: Stage, reply: &Reply) {
         let half = recipients.len().div_ceil(2);
-        tracing::info!(lane = %self.transport.next_hop.settings.lane, recipients = recipients.len(), reply = %classify::refused(stage, reply), "too many recipients at once, splitting");
+        let (lane, reply) = (&self.transport.next_hop.settings.lane, classify::refused(stage, reply));
+        tracing::info!(%lane, recipients = recipients.len(), %reply, "too many recipients at once, sending in halves");
         self.transport.learn_recipients(half);
         let others = recipients.split_off(half);
         self.left.push_front(others);

@@ -190,7 +190,8 @@ pub(crate) fn refused(stage: Stage, reply: &Reply) -> String {
 /// The outcome for whoever was refused. `Split` that cannot be helped any more goes by the digit.
 pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str) -> Outcome {
     let reason = refused(stage, reply);
-    let hint = ruling.hint.clone();
+    let ours = matches!(ruling.what, What::Pause(_) | What::RefreshToken);
+    let hint = ruling.hint.clone().or_else(|| ours.then(|| general_remedy(stage).to_owned()));
     let remote = Some(RemoteReply { host: peer.to_owned(), reply: reply.clone(), remote_id: None });
     let final_ = match ruling.what {
         What::Bounce => true,

@@ -16,6 +16,9 @@ use crate::settings::SmtpSettings;
 /// How long a server may take to answer QUIT.
 const BYE: Duration = Duration::from_secs(2);
 
+/// So many messages refused one after another, and the connection is not used again: servers count errors.
+const REFUSALS: u32 = 3;
+
 /// See the head of this file.
 pub(crate) struct Pool {
     idle: Mutex<Vec<Session>>,
@@ -70,6 +73,7 @@ impl Pool {
     pub(crate) fn is_fresh(&self, session: &Session) -> bool {
         let offered = session.client.extensions().limit_messages.unwrap_or(u32::MAX).max(1);
         session.messages < self.messages.min(offered)
+            && session.refusals < REFUSALS
             && session.opened_at.elapsed() < self.age
             && session.used_at.elapsed() < self.rest
     }

@@ -99,6 +99,8 @@ pub(crate) struct Session {
     pub(crate) used_at: Instant,
     /// Transactions begun.
     pub(crate) messages: u32,
+    /// Of them the last ones that were refused.
+    pub(crate) refusals: u32,
     /// Whether the server said anything since the transaction began.
     pub(crate) heard: bool,
     /// The connection took the last byte of the message under way.
@@ -121,6 +123,7 @@ impl Session {
             opened_at: now,
             used_at: now,
             messages: 0,
+            refusals: 0,
             heard: false,
             dot_sent: false,
             unflushed: false,
@@ -276,5 +279,22 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         tracing::debug!(connection = self.number, peer = %self.peer, messages = self.messages, "connection closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_drips_is_not_waited_for_any_longer_than_a_silent_one() {
+        let began = Instant::now();
+        let patience = Patience::new(Duration::from_secs(300), 2);
+        tokio::time::advance(Duration::from_secs(200)).await;
+        assert_eq!(patience.deadline() - began, Duration::from_secs(500), "silence counts from the last octet");
+        tokio::time::advance(Duration::from_secs(290)).await;
+        assert_eq!(patience.deadline() - began, Duration::from_secs(600), "and has an end");
+        let patience = Patience::new(Duration::from_secs(300), usize::MAX);
+        assert_eq!(patience.until - Instant::now(), Duration::from_secs(3600));
     }
 }

@@ -105,6 +105,11 @@ fn broken(session: &mut Session, trouble: Trouble, sending: bool) -> Ending {
 }
 
 impl Ending {
+    /// The server took the message, for whomever.
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Over(Replies { end: Some(end), .. }) if end.code.is_positive())
+    }
+
     /// An idle connection that the server had given up: nothing was said about the message.
     pub(crate) fn was_dead(&self, session: &Session) -> bool {
         let Self::Broken { trouble, replies, sending: false } = self else { return false };
@@ -136,6 +141,14 @@ pub(crate) struct Left {
     pub(crate) too_many: Option<(Vec<u32>, Stage, Reply)>,
 }
 
+/// Recipients by their replies to RCPT, without the refused ones.
+#[derive(Debug, Default)]
+struct Sorted {
+    accepted: Vec<u32>,
+    unanswered: Vec<u32>,
+    left: Left,
+}
+
 impl Judge<'_> {
     /// Gives each of `recipients` its outcome, or leaves it over.
     pub(crate) fn judge(&mut self, ending: Ending, recipients: Vec<u32>) -> Left {
@@ -150,44 +163,37 @@ impl Judge<'_> {
         if !mail.code.is_positive() {
             return self.refuse_all(recipients, Stage::Mail, &mail);
         }
-        let (accepted, mut left) = self.sort(recipients, &answers);
-        let verdict = match (end, data) {
-            (Some(end), _) if end.code.is_positive() => {
-                self.hand_over(accepted, end);
-                return left;
-            }
-            (Some(end), _) => Some((Stage::End, end)),
-            (None, Some(data)) => Some((Stage::Data, data)),
-            (None, None) => None,
-        };
-        match verdict {
+        let Sorted { accepted, unanswered, mut left } = self.sort(recipients, &answers);
+        self.report.add(unanswered, link_trouble("the conversation ended early", false));
+        match (end, data) {
             _ if accepted.is_empty() => {}
-            Some((stage, reply)) => left.too_many = self.refuse_all(accepted, stage, &reply).too_many,
-            None => self.report.add(accepted, link_trouble("the conversation ended early", false)),
+            (Some(end), _) if end.code.is_positive() => self.hand_over(accepted, end),
+            (Some(end), _) => left.too_many = self.refuse_all(accepted, Stage::End, &end).too_many,
+            (None, Some(data)) => left.too_many = self.refuse_all(accepted, Stage::Data, &data).too_many,
+            (None, None) => self.report.add(accepted, link_trouble("the conversation ended early", false)),
         }
         left
     }
 
-    /// Those that RCPT accepted; the refused ones get their outcome.
-    fn sort(&mut self, recipients: Vec<u32>, answers: &[Reply]) -> (Vec<u32>, Left) {
+    /// By their replies to RCPT; the refused ones get their outcome.
+    fn sort(&mut self, recipients: Vec<u32>, answers: &[Reply]) -> Sorted {
         let any = answers.iter().any(|reply| reply.code.is_positive());
-        let mut left = Left::default();
-        let mut accepted = Vec::with_capacity(recipients.len());
+        let mut sorted = Sorted::default();
         for (at, index) in recipients.into_iter().enumerate() {
             match answers.get(at) {
-                None => accepted.push(index),
-                Some(reply) if reply.code.is_positive() => accepted.push(index),
+                None => sorted.unanswered.push(index),
+                Some(reply) if reply.code.is_positive() => sorted.accepted.push(index),
                 Some(reply) => {
                     let ruling = self.rules.judge(Stage::Rcpt, reply, false);
                     if ruling.what == What::Split && any {
-                        left.surplus.push(index);
+                        sorted.left.surplus.push(index);
                     } else {
                         self.refuse(vec![index], Stage::Rcpt, reply, &ruling);
                     }
                 }
             }
         }
-        (accepted, left)
+        sorted
     }
 
     fn hand_over(&mut self, accepted: Vec<u32>, reply: Reply) {
@@ -226,7 +232,8 @@ impl Judge<'_> {
             Some(_) if replies.recipients.len() < recipients.len() => Stage::Rcpt,
             Some(_) => Stage::Data,
         };
-        let (accepted, mut left) = self.sort(recipients, &replies.recipients);
+        let Sorted { mut accepted, unanswered, mut left } = self.sort(recipients, &replies.recipients);
+        accepted.extend(unanswered);
         let reason = format!("{}: {trouble}", self.peer);
         match trouble {
             Trouble::Session(BrokenSession::Closing(reply)) => {

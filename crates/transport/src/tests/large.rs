@@ -1,7 +1,7 @@
 //! Messages larger than any buffer.
 
 use super::body::{Endless, Pieces};
-use super::fixture::{HELLO, TAKEN, attempt, attempt_with, lane, message, named, outcome, script, settings, transport};
+use super::fixture::{HELLO, TAKEN, attempt_with, lane, message, named, outcome, script, settings, transport};
 use super::server::Server;
 use crate::session::MOST_GATHERED;
 
@@ -64,5 +64,4 @@ async fn the_pieces_of_a_body_are_put_together_unchanged() {
     assert_eq!(named(&report, 0), "handed over", "{:?}", outcome(&report, 0));
     drop(transport);
     assert_eq!(server.followed().await, [b"Subject: x\r\n\r\n..dot\r\n..\r\n.\r\n".to_vec()]);
-    let _ = attempt;
 }

@@ -89,6 +89,19 @@ async fn old_and_idle_connections_are_closed_with_quit() {
 }
 
 #[tokio::test]
+async fn connections_that_the_server_closed_are_dropped_when_they_are_tended() {
+    let server = Server::start(&[script(&[HELLO, TAKEN, "CLOSE"])]).await;
+    let transport = transport(settings(server.address));
+    attempt(&transport, &message(&["anna@contoso.test"])).await;
+    assert_eq!(transport.connections(), (1, 1));
+    server.followed().await;
+    while transport.connections() != (0, 0) {
+        transport.tend().await;
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_leaves_the_connection_usable() {
     let refused = "
 C: MAIL FROM:<printer@contoso.test>*
@@ -99,20 +112,27 @@ S: 550 5.1.1 Unknown
 S: 503 5.5.1 No recipients
 C: RSET
 S: 250 2.0.0 OK";
-    for reset in [refused.to_owned(), refused.replace("C: RSET\nS: 250 2.0.0 OK", "")] {
-        let server = Server::start(&[script(&[HELLO, &reset, TAKEN])]).await;
-        let transport = transport(settings(server.address));
-        let anna = message(&["anna@contoso.test"]);
-        let first = named(&attempt(&transport, &anna).await, 0);
-        let second = attempt(&transport, &anna).await;
-        if named(&second, 0) == "handed over" {
-            assert_eq!(first, "bounced 5.1.1");
-            drop(transport);
-            server.followed().await;
-            return;
-        }
+    let server = Server::start(&[script(&[HELLO, refused, TAKEN])]).await;
+    let transport = transport(settings(server.address));
+    for wanted in ["bounced 5.1.1", "handed over"] {
+        assert_eq!(named(&attempt(&transport, &message(&["anna@contoso.test"])).await, 0), wanted);
     }
-    panic!("neither with RSET nor without");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn after_three_refusals_in_a_row_a_connection_is_not_used_again() {
+    let refused = script(&[TAKEN]).replace("S: 250 2.0.0 Ok: queued as 4B3C9120F7", "S: 554 5.6.0 No");
+    let scripts = [script(&[HELLO, &refused, TAKEN, &refused, &refused, &refused]), script(&[HELLO, TAKEN])];
+    let server = Server::start(&scripts).await;
+    let transport = transport(settings(server.address));
+    let bounced = "bounced 5.6.0";
+    for wanted in [bounced, "handed over", bounced, bounced, bounced, "handed over"] {
+        assert_eq!(named(&attempt(&transport, &message(&["anna@contoso.test"])).await, 0), wanted);
+    }
+    drop(transport);
+    server.followed().await;
 }
 
 #[tokio::test]
