@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn inherited_sockets_go_by_name_then_address_then_order() {
-        let ((first, at_first), (second, at_second), (third, at_third)) = (inherit("x"), inherit("tls"), inherit("y"));
+        let ((first, at_first), (second, at_second), (third, at_third)) = (inherit("tls"), inherit("x"), inherit("y"));
         let listeners = [listener("any", any_port()), listener("tls", any_port()), listener("plain", at_third)];
-        assert_eq!(addresses(&listeners, vec![first, second, third]), [at_first, at_second, at_third]);
+        assert_eq!(addresses(&listeners, vec![first, second, third]), [at_second, at_first, at_third]);
     }
 
     #[test]

@@ -179,6 +179,21 @@ async fn when_grace_is_over_a_message_under_way_is_closed() {
     assert_eq!(session.closes_with("421 4.3.2").await.as_secs(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_a_stop_the_session_ends_with_its_message() {
+    let start = Instant::now();
+    let mut session = greeted().await;
+    session.inside_content().await;
+    session.client.send("Subject: half").await;
+    tokio::time::sleep(MINUTE).await;
+    session.stops.soft.cancel();
+    tokio::time::sleep(MINUTE).await;
+    assert!(session.client.say("\r\n\r\n.").await.starts_with("250"));
+    assert!(session.client.reply().await.starts_with("421 4.3.2"));
+    session.task.await.unwrap();
+    assert_eq!(start.elapsed(), MINUTE * 2);
+}
+
 #[tokio::test]
 async fn a_waiting_session_is_small() {
     let session = session(TlsMode::None, 64);
