@@ -25,6 +25,7 @@ mod tls;
 
 pub use listen::{BindError, Inbound};
 pub(crate) use listen::{Listener, Shared};
+pub use logins::PasswordHashError;
 pub use open_relay::{OpenRelay, open_relay};
 pub use sender::{SenderPattern, SenderPatternError};
 pub use settings::{ClientEntry, Limits, ListenerSettings, Settings, TlsMode, TlsSettings, User, Verifier};

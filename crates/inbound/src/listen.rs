@@ -19,7 +19,7 @@ use crate::admission::Admission;
 use crate::connections::{Connections, Place, TooMany};
 use crate::conversation::Who;
 use crate::link::Stops;
-use crate::logins::Logins;
+use crate::logins::{Logins, PasswordHashError};
 use crate::session::Session;
 use crate::tls::Certificates;
 use crate::{
@@ -55,6 +55,9 @@ pub enum BindError {
     /// A client entry.
     #[error(transparent)]
     Senders(#[from] SenderPatternError),
+    /// A user.
+    #[error(transparent)]
+    PasswordHash(#[from] PasswordHashError),
 }
 
 /// What all sessions share.
@@ -106,7 +109,7 @@ impl Inbound {
         let certificates = wants_tls.then(open).transpose()?;
         let shared = Shared {
             admission: Admission::new(&settings.clients, settings.limits.message_size)?,
-            logins: Logins::new(&settings.clients),
+            logins: Logins::new(&settings.clients)?,
             connections: Arc::new(Connections::new(
                 settings.limits.connections,
                 settings.limits.connections_per_address,

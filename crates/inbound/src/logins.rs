@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
-use argon2::{Argon2, PasswordVerifier};
+use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -41,6 +41,11 @@ pub(crate) struct User {
     /// Index of its client entry.
     pub(crate) entry: usize,
 }
+
+/// A user whose password could never be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("password_hash of user {0:?} is not an argon2id hash: it must begin with $argon2id$ and be whole")]
+pub struct PasswordHashError(pub String);
 
 /// What came of a login.
 #[derive(Debug)]
@@ -87,19 +92,22 @@ struct Guesses {
 }
 
 impl Logins {
-    pub(crate) fn new(clients: &[ClientEntry]) -> Self {
+    pub(crate) fn new(clients: &[ClientEntry]) -> Result<Self, PasswordHashError> {
         let mut by_name: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
         let mut decoy: Option<Arc<str>> = None;
         for (entry, client) in clients.iter().enumerate() {
             for user in &client.users {
                 let check = match &user.password {
-                    Verifier::Argon2id(hash) => Check::Hash(decoy.insert(Arc::from(hash.as_str())).clone()),
+                    Verifier::Argon2id(hash) if is_argon2id(hash) => {
+                        Check::Hash(decoy.insert(Arc::from(hash.as_str())).clone())
+                    }
+                    Verifier::Argon2id(_) => return Err(PasswordHashError(user.name.clone())),
                     Verifier::Secret(secret) => Check::Secret(secret.clone()),
                 };
                 by_name.entry(user.name.as_str().into()).or_default().push(Candidate { entry, check });
             }
         }
-        Self {
+        Ok(Self {
             by_name,
             decoy,
             queue: Semaphore::new(WAITING),
@@ -107,7 +115,7 @@ impl Logins {
             key: random_key(),
             remembered: Mutex::default(),
             guesses: Mutex::default(),
-        }
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -253,6 +261,10 @@ impl Logins {
     }
 }
 
+fn is_argon2id(hash: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some())
+}
+
 fn random_key() -> hmac::Key {
     let random = ::aws_lc_rs::rand::SystemRandom::new();
     hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system gives random octets, or nothing works")
@@ -287,6 +299,7 @@ mod tests {
             size: None,
             urgent: false,
         }])
+        .unwrap()
     }
 
     async fn try_once(logins: &Logins, name: &str, password: &str) -> Login {
@@ -308,6 +321,18 @@ mod tests {
         ] {
             let login = try_once(&logins, name, password).await;
             assert_eq!(matches!(login, Login::Right(user) if &*user.name == name), right, "{name} {password}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_no_password_can_match_is_refused_at_once() {
+        for (hash, good) in [
+            (hash("one"), true),
+            (hash("one").replace("argon2id", "argon2i"), false),
+            (hash("one").rsplit_once('$').unwrap().0.to_owned(), false),
+            ("{SHA}x".to_owned(), false),
+        ] {
+            assert_eq!(is_argon2id(&hash), good, "{hash}");
         }
     }
 
