@@ -25,7 +25,13 @@ impl Rolling {
     /// Exact to a tick.
     pub(crate) fn new(window: Duration, tick: Duration) -> Self {
         let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self { window_ms: milliseconds(window), tick_ms: milliseconds(tick).max(1), ticks: VecDeque::new(), sum: 0, most: 0 }
+        Self {
+            window_ms: milliseconds(window),
+            tick_ms: milliseconds(tick).max(1),
+            ticks: VecDeque::new(),
+            sum: 0,
+            most: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, count: u64, now: Timestamp) {

@@ -50,10 +50,8 @@ pub struct Account {
 
 impl Account {
     pub(crate) fn all(tenant: &Tenant) -> Vec<Self> {
-        let account = |mailbox: &crate::Mailbox| Self {
-            address: mailbox.address.clone(),
-            password: mailbox.password.clone(),
-        };
+        let account =
+            |mailbox: &crate::Mailbox| Self { address: mailbox.address.clone(), password: mailbox.password.clone() };
         tenant.mailboxes.iter().map(account).collect()
     }
 }
@@ -150,6 +148,8 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_secret() {
-        assert!(!format!("{:?}", Account { address: String::new(), password: Some("hunter2".into()) }).contains("hunter2"));
+        assert!(
+            !format!("{:?}", Account { address: String::new(), password: Some("hunter2".into()) }).contains("hunter2")
+        );
     }
 }

@@ -36,10 +36,13 @@ pub(crate) fn read(header_section: &[u8]) -> HeaderFacts {
     }
     let Some(message) = MessageParser::default().parse_headers(header_section) else { return facts };
     let addresses = |name: &'static str| -> Vec<String> {
-        message.header_values(name).flat_map(|value| match value {
-            HeaderValue::Address(list) => addresses_of(list),
-            _ => Vec::new(),
-        }).collect()
+        message
+            .header_values(name)
+            .flat_map(|value| match value {
+                HeaderValue::Address(list) => addresses_of(list),
+                _ => Vec::new(),
+            })
+            .collect()
     };
     facts.from = addresses("From");
     facts.sender = addresses("Sender");
@@ -141,7 +144,9 @@ mod tests {
 
     #[test]
     fn odd_header_sections_harm_nothing() {
-        for header in [&b""[..], b"\r\n", b"no colon\r\n\r\n", b" folded first\r\n", b"A: 1", b"From:\r\n\r\n", b":\r\n\r\n"] {
+        for header in
+            [&b""[..], b"\r\n", b"no colon\r\n\r\n", b" folded first\r\n", b"A: 1", b"From:\r\n\r\n", b":\r\n\r\n"]
+        {
             let _ = read(header);
             assert!(rewrite(header, "i", "").ends_with(header.get(header.len().saturating_sub(2)..).unwrap()));
         }

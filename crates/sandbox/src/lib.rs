@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use sandbox::{Fault, Sandbox, Settings, Step};
+//! use posthouse_sandbox::{Fault, Sandbox, Settings, Step};
 //! let sandbox = Sandbox::start(Settings::default()).await?;
 //! sandbox.add_fault(Fault::at(Step::End).reply("451 4.7.0 Temporary server error").once())?;
 //! let submission = sandbox.endpoints().submission;

@@ -43,7 +43,9 @@ pub enum StartError {
         cause: io::Error,
     },
     /// An address that others can reach.
-    #[error("{0} is not a loopback address: whoever reaches the control API rules the sandbox. Allow it expressly if that is meant")]
+    #[error(
+        "{0} is not a loopback address: whoever reaches the control API rules the sandbox. Allow it expressly if that is meant"
+    )]
     NotLoopback(SocketAddr),
     /// The certification authority.
     #[error(transparent)]
@@ -126,7 +128,8 @@ impl Sandbox {
 
     /// Those that this mailbox submitted.
     pub fn messages_of(&self, mailbox: &str) -> Vec<Arc<Message>> {
-        let by = |message: &&Arc<Message>| message.mailbox.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(mailbox));
+        let by =
+            |message: &&Arc<Message>| message.mailbox.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(mailbox));
         self.world.state().store.all().filter(by).cloned().collect()
     }
 

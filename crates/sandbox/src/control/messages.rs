@@ -43,7 +43,8 @@ impl Filter {
 pub(super) async fn list(State(desk): State<Desk>, Query(filter): Query<Filter>) -> Json<Vec<Arc<Message>>> {
     let state = desk.world.state();
     let limit = filter.limit.unwrap_or(1000);
-    let mut found: Vec<_> = state.store.all().rev().filter(|message| filter.takes(message)).take(limit).cloned().collect();
+    let mut found: Vec<_> =
+        state.store.all().rev().filter(|message| filter.takes(message)).take(limit).cloned().collect();
     found.reverse();
     Json(found)
 }

@@ -44,7 +44,9 @@ impl Seen {
             return false;
         }
         self.order.push_back(id.to_owned());
-        if self.order.len() > REMEMBERED && let Some(oldest) = self.order.pop_front() {
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
             self.ids.remove(&oldest);
         }
         true
@@ -69,8 +71,8 @@ pub(crate) fn verify(
         .as_deref()
         .or(header.x5t.as_deref())
         .ok_or_else(|| not_registered("", app, "The header has neither 'x5t#S256' nor 'x5t'."))?;
-    let certificate = registered(app, thumbprint)
-        .ok_or_else(|| not_registered(thumbprint, app, "The key was not found."))?;
+    let certificate =
+        registered(app, thumbprint).ok_or_else(|| not_registered(thumbprint, app, "The key was not found."))?;
     let (_, certificate) = X509Certificate::from_der(&certificate)
         .map_err(|_| not_registered(thumbprint, app, "The registered certificate cannot be read."))?;
     if certificate.validity().not_after.timestamp() <= clock.now().as_second() {

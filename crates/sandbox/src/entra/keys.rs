@@ -82,9 +82,8 @@ impl TokenKeys {
         })?;
         let pair = KeyPair::from_pem(&pem)?;
         let raw = pair.public_key_raw();
-        let id = BASE64_URL_SAFE_NO_PAD.encode(
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, raw).as_ref(),
-        );
+        let id = BASE64_URL_SAFE_NO_PAD
+            .encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, raw).as_ref());
         let public = match RSAPublicKey::from_der(raw) {
             Ok((_, key)) => json!({
                 "kty": "RSA", "use": "sig", "alg": "RS256", "kid": id, "x5t": id,
@@ -108,16 +107,17 @@ impl TokenKeys {
 
     /// A signed token.
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
-        let header = Header {
-            kid: Some(self.id.clone()),
-            x5t: Some(self.id.clone()),
-            ..Header::new(Algorithm::RS256)
-        };
+        let header = Header { kid: Some(self.id.clone()), x5t: Some(self.id.clone()), ..Header::new(Algorithm::RS256) };
         jsonwebtoken::encode(&header, claims, &self.sign)
     }
 
     /// The check that Exchange makes for AUTH XOAUTH2, all but the mailbox.
-    pub(crate) fn verify(&self, token: &str, is_tenant: impl Fn(&str) -> bool, now: Timestamp) -> Result<Claims, TokenFlaw> {
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        is_tenant: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Result<Claims, TokenFlaw> {
         let mut checks = Validation::new(Algorithm::RS256);
         checks.validate_exp = false; // by the sandbox's own clock, below
         checks.validate_aud = false;

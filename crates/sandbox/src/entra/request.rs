@@ -56,7 +56,9 @@ impl TokenRequest<'_> {
         if grant != "client_credentials" {
             return Err(Refusal::new(
                 70003,
-                format!("The app requested an unsupported grant type '{grant}'. The sandbox knows 'client_credentials'."),
+                format!(
+                    "The app requested an unsupported grant type '{grant}'. The sandbox knows 'client_credentials'."
+                ),
             ));
         }
         check_tenant(self.tenant, tenant)?;
@@ -87,10 +89,7 @@ impl TokenRequest<'_> {
             )
         })?;
         if app.disabled {
-            return Err(Refusal::new(
-                7000112,
-                format!("Application '{}'({}) is disabled.", app.client_id, app.name),
-            ));
+            return Err(Refusal::new(7000112, format!("Application '{}'({}) is disabled.", app.client_id, app.name)));
         }
         Ok(app)
     }
@@ -101,7 +100,9 @@ impl TokenRequest<'_> {
             if kind != Some(ASSERTION_TYPE) {
                 return Err(Refusal::new(
                     900144,
-                    format!("The request body must contain the following parameter: 'client_assertion_type' with '{ASSERTION_TYPE}'."),
+                    format!(
+                        "The request body must contain the following parameter: 'client_assertion_type' with '{ASSERTION_TYPE}'."
+                    ),
                 ));
             }
             assertion::verify(assertion, app, tenant, self.hosts, seen, clock)?;

@@ -61,8 +61,6 @@ impl Verdict {
 pub(crate) enum Act {
     /// This.
     Answer(Answer),
-    /// This, in place of all lines of the reply to EHLO.
-    Ehlo(Reply),
     /// So many octets of this, then close.
     Cut(Answer, usize),
     /// Close without a word.
@@ -180,7 +178,7 @@ impl Dialogue {
             Question::StartTls => self.struck(Step::Starttls, None, &[]),
             Question::Authenticate(credentials) => self.struck(Step::Auth, Some(sign_in::user(credentials)), &[]),
             Question::Mail(..) => self.struck(Step::Mail, None, &[]),
-            Question::Rcpt(path, _) => self.struck(Step::Rcpt, None, &[path.to_string()]),
+            Question::Rcpt(path, _) => self.struck(Step::Rcpt, None, &[address_of(path)]),
             Question::Begin => self.struck(Step::Data, None, addresses()),
             Question::End => self.struck(Step::End, None, addresses()),
             Question::Verify => None,
@@ -210,7 +208,6 @@ impl Dialogue {
                 let verdict = self.rule(question);
                 let answer = match verdict.act {
                     Act::Answer(answer) | Act::Cut(answer, _) => answer,
-                    Act::Ehlo(reply) => Answer::AcceptWith(reply),
                     Act::Close => return verdict,
                 };
                 Verdict { act: Act::Cut(answer, octets), ..verdict }
@@ -251,12 +248,10 @@ impl Dialogue {
         }
         self.hello = name;
         self.esmtp = esmtp;
-        let (peer, tls) = (self.peer.ip(), self.tls.is_some());
-        match self.kind {
-            Kind::SmartHost => Verdict::answer(Answer::Accept),
-            Kind::Submission if esmtp => Verdict::act(Act::Ehlo(words::ehlo(peer, tls))),
-            Kind::Submission => Verdict::answer(Answer::AcceptWith(words::helo(peer))),
-        }
+        Verdict::answer(match self.kind {
+            Kind::SmartHost => Answer::Accept,
+            Kind::Submission => Answer::AcceptWith(words::hello(self.peer.ip())),
+        })
     }
 
     fn authenticate(&mut self, credentials: &Credentials) -> Answer {
@@ -273,9 +268,7 @@ impl Dialogue {
         let size_limit = match (self.kind, &self.signed_in) {
             (Kind::SmartHost, _) => 0,
             (Kind::Submission, None) => return Answer::Refuse(words::not_authenticated(self.stamp())),
-            (Kind::Submission, Some(signed_in)) => {
-                limits_of(&self.world.state(), signed_in.mailbox()).message_size
-            }
+            (Kind::Submission, Some(signed_in)) => limits_of(&self.world.state(), signed_in.mailbox()).message_size,
         };
         if size_limit > 0 && parameters.size.is_some_and(|size| size > size_limit) {
             return Answer::Refuse(words::message_too_large());
@@ -297,17 +290,15 @@ impl Dialogue {
     }
 
     fn rcpt(&mut self, path: &ForwardPath, parameters: RcptParameters) -> Answer {
-        let limit = self.signed_in.as_ref().map_or(0, |signed_in| {
-            limits_of(&self.world.state(), signed_in.mailbox()).recipients_per_message
-        });
+        let limit = self
+            .signed_in
+            .as_ref()
+            .map_or(0, |signed_in| limits_of(&self.world.state(), signed_in.mailbox()).recipients_per_message);
         let Some(transaction) = &mut self.transaction else { return Answer::Accept };
         if limit > 0 && transaction.recipients.len() >= limit as usize {
             return Answer::Refuse(words::too_many_recipients());
         }
-        let address = match path {
-            ForwardPath::Postmaster => "postmaster".to_owned(),
-            ForwardPath::Mailbox(mailbox) => mailbox.as_str().to_owned(),
-        };
+        let address = address_of(path);
         transaction.addresses.push(address.clone());
         transaction.recipients.push(Recipient::new(address, parameters));
         Answer::AcceptWith(words::recipient_ok())
@@ -389,7 +380,7 @@ impl Verdict {
     /// The same with another reply, where the rules accept.
     fn with_reply(self, reply: Reply) -> Self {
         let act = match self.act {
-            Act::Answer(Answer::Accept | Answer::AcceptWith(_)) | Act::Ehlo(_) => {
+            Act::Answer(Answer::Accept | Answer::AcceptWith(_)) => {
                 Act::Answer(if reply.code.is_permanent() || reply.code.is_transient() {
                     Answer::Refuse(reply)
                 } else {
@@ -399,6 +390,14 @@ impl Verdict {
             other => other,
         };
         Self { act, ..self }
+    }
+}
+
+/// Without angle brackets.
+fn address_of(path: &ForwardPath) -> String {
+    match path {
+        ForwardPath::Postmaster => "postmaster".to_owned(),
+        ForwardPath::Mailbox(mailbox) => mailbox.as_str().to_owned(),
     }
 }
 

@@ -33,18 +33,20 @@ impl Listener {
             greeting: format!("{} ESMTP", words::HOST),
             size: SIZE,
             starttls: if submission { StartTls::Required } else { StartTls::Unavailable },
-            // PLAIN is not offered (the EHLO reply is ours), but Exchange has its own word for it.
-            mechanisms: if submission {
-                vec![Mechanism::Login, Mechanism::XOAuth2, Mechanism::Plain]
-            } else {
-                Vec::new()
-            },
+            mechanisms: if submission { vec![Mechanism::Login, Mechanism::XOAuth2] } else { Vec::new() },
             auth_without_tls: false,
             chunking: true,
             smtputf8: true,
             dsn: true,
             advertise_limits: false,
-            limits: Limits { recipients: 5000, messages: 1_000_000, ..Limits::default() },
+            // Exchange's own limits are counted by mailbox; these only keep a session from going on for ever.
+            limits: Limits {
+                recipients: 5000,
+                messages: 10_000_000,
+                errors: 5000,
+                idle_commands: 5000,
+                ..Limits::default()
+            },
         };
         Self { world, kind, machine: Arc::new(machine), tls, stop }
     }

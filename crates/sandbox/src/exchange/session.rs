@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smtp::server::{Answer, Server, Step as Machine};
+use smtp::server::{Server, Step as Machine};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::dialogue::{Act, Dialogue, Piece, Question, Verdict};
 use super::link::Link;
 use super::listener::Listener;
-use super::words;
+use super::{Kind, words};
 use crate::ca::TlsFault;
 use crate::clock::later;
 use crate::faults::{Action, Step};
@@ -50,6 +50,7 @@ pub(crate) struct Session {
     link: Link,
     machine: Server,
     dialogue: Dialogue,
+    kind: Kind,
     stop: CancellationToken,
     buffer: Vec<u8>,
     received: u64,
@@ -66,6 +67,7 @@ impl Session {
             tls: listener.tls.clone(),
             machine: Server::new(listener.machine.clone(), false),
             link: Link::Clear(socket),
+            kind: listener.kind,
             stop: listener.stop.clone(),
             world,
             buffer: vec![0; BUFFER],
@@ -111,16 +113,10 @@ impl Session {
                 return Ok(Flow::Close);
             }
         }
-        let before = self.machine.output().len();
         match verdict.act {
             Act::Answer(answer) => self.machine.answer(answer),
-            Act::Ehlo(reply) => {
-                self.machine.answer(Answer::Accept);
-                let output = self.machine.output();
-                output.truncate(before);
-                reply.write(output);
-            }
             Act::Cut(answer, octets) => {
+                let before = self.machine.output().len();
                 self.machine.answer(answer);
                 self.machine.output().truncate(before.saturating_add(octets));
                 self.flush().await?;
@@ -223,12 +219,14 @@ impl Session {
 
     /// Counts the refusals in what was written since the last look, and puts Exchange's words for the machine's own.
     fn look_at_output(&mut self, machine_made: bool) {
+        let machine_made = machine_made && self.kind == Kind::Submission;
         let output = self.machine.output();
         let Some(fresh) = output.get(self.seen..).filter(|fresh| !fresh.is_empty()) else {
             self.seen = output.len();
             return;
         };
-        let lines = || fresh.split_inclusive(|octet| *octet == b'\n').map(|line| std::str::from_utf8(line).unwrap_or(""));
+        let lines =
+            || fresh.split_inclusive(|octet| *octet == b'\n').map(|line| std::str::from_utf8(line).unwrap_or(""));
         for code in lines().filter_map(|line| refusal_code(translated(line, machine_made).unwrap_or(line))) {
             self.world.state().statistics.count_refusal(&code);
         }

@@ -114,12 +114,27 @@ mod tests {
         let relay = "relay@contoso.test";
         assert_eq!(attempt(|_| (), "Relay@contoso.test", "right"), Ok(relay.to_owned()));
         for (change, text) in [
-            ((|tenant| tenant.smtp_auth = false) as fn(&mut Tenant), "SmtpClientAuthentication is disabled for the Tenant"),
-            (|tenant| tenant.mailboxes[0].smtp_auth = Some(false), "SmtpClientAuthentication is disabled for the Mailbox"),
-            (|tenant| tenant.basic_auth = BasicAuth::DisabledByPolicy, "535 5.7.139 Authentication unsuccessful, basic authentication is disabled"),
-            (|tenant| tenant.basic_auth = BasicAuth::SecurityDefaults, "user is locked by your organization's security defaults policy"),
+            (
+                (|tenant| tenant.smtp_auth = false) as fn(&mut Tenant),
+                "SmtpClientAuthentication is disabled for the Tenant",
+            ),
+            (
+                |tenant| tenant.mailboxes[0].smtp_auth = Some(false),
+                "SmtpClientAuthentication is disabled for the Mailbox",
+            ),
+            (
+                |tenant| tenant.basic_auth = BasicAuth::DisabledByPolicy,
+                "535 5.7.139 Authentication unsuccessful, basic authentication is disabled",
+            ),
+            (
+                |tenant| tenant.basic_auth = BasicAuth::SecurityDefaults,
+                "user is locked by your organization's security defaults policy",
+            ),
             (|tenant| tenant.basic_auth = BasicAuth::ConditionalAccess, "did not meet the criteria"),
-            (|tenant| tenant.basic_auth = BasicAuth::Retired, "550 5.7.30 Basic authentication is not supported for Client Submission"),
+            (
+                |tenant| tenant.basic_auth = BasicAuth::Retired,
+                "550 5.7.30 Basic authentication is not supported for Client Submission",
+            ),
             (|tenant| tenant.mailboxes[0].password = None, "the user credentials were incorrect"),
         ] {
             let refusal = attempt(change, relay, "right").unwrap_err();

@@ -43,18 +43,8 @@ pub(crate) fn too_many_sessions() -> Reply {
     reply(421, (4, 3, 2), text)
 }
 
-/// The reply to EHLO as a whole: Exchange's lines in Exchange's order.
-pub(crate) fn ehlo(peer: IpAddr, tls: bool) -> Reply {
-    let auth = if tls { "AUTH LOGIN XOAUTH2" } else { "STARTTLS" };
-    let mut lines = vec![format!("{HOST} Hello [{peer}]").into()];
-    let offered =
-        ["SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", auth, "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"];
-    lines.extend(offered.map(Into::into));
-    Reply { lines, ..Reply::plain(250, "") }
-}
-
-/// HELO.
-pub(crate) fn helo(peer: IpAddr) -> Reply {
+/// The first line of the reply to EHLO, the only one to HELO.
+pub(crate) fn hello(peer: IpAddr) -> Reply {
     Reply::plain(250, format!("{HOST} Hello [{peer}]"))
 }
 
@@ -247,18 +237,23 @@ pub(crate) fn stopping() -> Reply {
 
 /// What the protocol machine says by itself, in Exchange's words. In and out: one whole line.
 pub(crate) fn translate(line: &str) -> Option<&'static str> {
-    let line = line.trim_end();
-    let starts = |code: &str| line.starts_with(code);
-    if starts("504 ") {
-        Some("504 5.7.4 Unrecognized authentication type\r\n")
-    } else if starts("500 5.5.1") || starts("502 ") {
-        Some("500 5.3.3 Unrecognized command\r\n")
-    } else if starts("221 ") {
-        Some("221 2.0.0 Service closing transmission channel\r\n")
-    } else {
-        None
-    }
+    OWN_WORDS.iter().find(|(standard, _)| line.starts_with(standard)).map(|(_, own)| *own)
 }
+
+/// How the standard line begins, and Exchange's line in its place.
+const OWN_WORDS: [(&str, &str); 10] = [
+    ("221 ", "221 2.0.0 Service closing transmission channel\r\n"),
+    ("500 5.5.1 ", "500 5.3.3 Unrecognized command\r\n"),
+    // An answer to AUTH that is not what the mechanism asks for.
+    ("501 5.5.2 ", "451 4.7.0 Temporary server error. Please try again later. PRX4\r\n"),
+    ("503 5.5.1 Send EHLO", "503 5.5.2 Send hello first\r\n"),
+    ("503 5.5.1 Send MAIL", "503 5.5.2 Need mail command\r\n"),
+    ("554 5.5.1 ", "503 5.5.2 Need rcpt command\r\n"),
+    ("504 ", "504 5.7.4 Unrecognized authentication type\r\n"),
+    ("530 5.7.0 ", "530 5.7.0 Must issue a STARTTLS command first\r\n"),
+    ("552 5.3.4 ", "552 5.3.4 Message size exceeds fixed maximum message size\r\n"),
+    ("421 4.7.0 Too many", "421 4.7.0 Too many errors on this connection, closing transmission channel\r\n"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -268,20 +263,6 @@ mod tests {
         let mut bytes = Vec::new();
         reply.write(&mut bytes);
         String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn the_ehlo_reply_has_exchanges_lines_in_exchanges_order() {
-        let peer = "192.0.2.7".parse().unwrap();
-        assert_eq!(
-            wire(&ehlo(peer, false)),
-            "250-SBX0PR01CA0001.outlook.office365.com Hello [192.0.2.7]\r\n250-SIZE 157286400\r\n250-PIPELINING\r\n\
-             250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-BINARYMIME\r\n250-CHUNKING\r\n\
-             250 SMTPUTF8\r\n"
-        );
-        let encrypted = wire(&ehlo(peer, true));
-        assert!(encrypted.contains("250-ENHANCEDSTATUSCODES\r\n250-AUTH LOGIN XOAUTH2\r\n250-8BITMIME\r\n"));
-        assert!(!encrypted.contains("STARTTLS"));
     }
 
     #[test]
@@ -295,10 +276,14 @@ mod tests {
     }
 
     #[test]
+    fn what_the_machine_says_by_itself_is_said_in_exchanges_words() {
+        assert_eq!(translate("503 5.5.1 Send EHLO or HELO first\r\n"), Some("503 5.5.2 Send hello first\r\n"));
+        assert_eq!(translate("250 2.1.0 Sender OK\r\n"), None);
+        assert!(OWN_WORDS.iter().all(|(_, own)| own.ends_with("\r\n")));
+    }
+
+    #[test]
     fn a_session_that_idled_is_told_how_long_it_lasted() {
-        assert_eq!(
-            idle(Duration::from_secs(3725)).text(),
-            "Connection timed out. Total session duration: 01:02:05"
-        );
+        assert_eq!(idle(Duration::from_secs(3725)).text(), "Connection timed out. Total session duration: 01:02:05");
     }
 }

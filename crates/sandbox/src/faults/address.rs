@@ -179,8 +179,17 @@ mod tests {
     #[test]
     fn ordinary_addresses_ask_for_nothing() {
         for address in [
-            "relay@contoso.test", "defer@x.test", "defer-550@x.test", "bounce-451@x.test", "slow@x.test", "drop-x@x.test",
-            "bounce-550-at-lunch@x.test", "defer-4511@x.test", "max-x@x.test", "no-domain", "bounce-550-nonsense@x.test",
+            "relay@contoso.test",
+            "defer@x.test",
+            "defer-550@x.test",
+            "bounce-451@x.test",
+            "slow@x.test",
+            "drop-x@x.test",
+            "bounce-550-at-lunch@x.test",
+            "defer-4511@x.test",
+            "max-x@x.test",
+            "no-domain",
+            "bounce-550-nonsense@x.test",
         ] {
             assert_eq!(AddressFault::parse(address), None, "{address}");
         }

@@ -98,10 +98,8 @@ impl Faults {
             }
             active.struck += 1;
             self.struck += 1;
-            let struck = Struck {
-                delay: Duration::from_millis(active.fault.delay_ms),
-                action: active.fault.action.clone(),
-            };
+            let struck =
+                Struck { delay: Duration::from_millis(active.fault.delay_ms), action: active.fault.action.clone() };
             if let Some(times) = &mut active.fault.times {
                 *times = times.saturating_sub(1);
                 if *times == 0 {
@@ -189,7 +187,10 @@ mod tests {
     fn an_address_counts_its_own_hits() {
         let mut faults = Faults::default();
         let mut hit = |address| faults.take_address(Step::Rcpt, address).is_some();
-        assert_eq!([hit("defer-451-x2@b.test"), hit("DEFER-451-x2@b.test"), hit("defer-451-x2@b.test")], [true, true, false]);
+        assert_eq!(
+            [hit("defer-451-x2@b.test"), hit("DEFER-451-x2@b.test"), hit("defer-451-x2@b.test")],
+            [true, true, false]
+        );
         assert!(hit("defer-451-x2+other@b.test"));
         assert!((0..5).all(|_| hit("defer-451@b.test")));
     }
