@@ -63,7 +63,13 @@ impl Steps {
             report = attempt => match report {
                 Ok(report) => return report,
                 Err(_) => {
-                    tracing::error!(alert = true, id = %message.id, lane = %self.lane, "the transport failed on this message with a fault of its own (a panic); please report it; the message is tried again");
+                    tracing::error!(
+                        alert = true,
+                        id = %message.id,
+                        lane = %self.lane,
+                        "the transport failed on this message by a fault of its own (a panic); it is tried again; \
+                         hint: please report this line and those before it"
+                    );
                     "the attempt broke off by a fault in the relay"
                 }
             },
@@ -81,7 +87,14 @@ impl Steps {
     /// Without its bytes it can never go; only an operator can tell what they should be.
     async fn hold(self, mut message: Box<Message>, error: SpoolError) {
         self.end(message.id, LaneVerdict::Neutral, false);
-        tracing::error!(alert = true, id = %message.id, lane = %self.lane, %error, "the bytes of this message cannot be read; it is held; hint: `posthouse spool check` says what is damaged, `posthouse remove` gives it up");
+        tracing::error!(
+            alert = true,
+            id = %message.id,
+            lane = %self.lane,
+            %error,
+            "the bytes of this message cannot be read; it is held; hint: `posthouse spool check` says what is damaged, \
+             `posthouse remove` gives it up"
+        );
         let told = message.story.len();
         message.hold(format!("{error}; hint: run `posthouse spool check`"), self.context.clock.now());
         self.keep(*message, told).await;
@@ -89,7 +102,8 @@ impl Steps {
 
     /// The spool is in trouble; nothing happened to the message.
     fn put_off(&self, message: &Message, error: &SpoolError) {
-        tracing::warn!(id = %message.id, lane = %self.lane, %error, "the bytes of this message could not be read now; it is tried again");
+        let (id, lane) = (message.id, &self.lane);
+        tracing::warn!(%id, %lane, %error, "the bytes of this message could not be read now; it is tried again");
         self.end(message.id, LaneVerdict::Neutral, false);
         self.context.spool.release(message.id);
         let due = Due::of(message).map(|due| Due { at: self.context.clock.now() + BODY_AGAIN, ..due });

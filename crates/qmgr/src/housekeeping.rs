@@ -53,7 +53,8 @@ async fn count(context: &Context, before: i128) -> i128 {
             gap,
             accepted = counters.accepted,
             queued = counters.queued,
-            "recipients are not accounted for: accepted is not queued + handed over + bounced + expired + removed; hint: stop the relay and run `posthouse spool check`"
+            "recipients are not accounted for: accepted is not queued + handed over + bounced + expired + removed; \
+             hint: run `posthouse spool check`"
         );
     }
     gap

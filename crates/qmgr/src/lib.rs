@@ -17,6 +17,7 @@ mod fetch;
 mod handle;
 mod housekeeping;
 mod manager;
+mod recall;
 mod record;
 mod reroute;
 mod tell;
@@ -72,6 +73,8 @@ impl QueueManager {
         metrics: Arc<Metrics>,
     ) -> (Self, Handle) {
         let (sender, inputs) = mpsc::unbounded_channel();
+        let limited = settings.lanes.iter().filter(|(lane, _)| lane.messages_per_minute.is_some());
+        let limited = limited.map(|(lane, _)| lane.name.clone()).collect();
         let permits = settings.lanes.iter().map(|(lane, _)| lane.clone()).collect();
         let context = Arc::new(Context {
             spool,
@@ -93,6 +96,7 @@ impl QueueManager {
             inputs,
             grace: settings.grace,
             history: settings.history,
+            limited,
             waiting: HashMap::new(),
             busy: HashMap::new(),
             serial: 0,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Due, Ended, Input, Serial};
 use crate::words::Word;
-use crate::{Event, LaneReport, OperatorError, attempt, fetch, housekeeping, reroute, tell, words};
+use crate::{Event, LaneReport, OperatorError, attempt, fetch, housekeeping, recall, reroute, tell, words};
 
 /// Inputs taken at once.
 const BATCH: usize = 256;
@@ -34,6 +34,8 @@ pub(crate) struct Manager {
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) grace: Duration,
     pub(crate) history: Duration,
+    /// Lanes with a limit of messages a minute, until it is known what they sent before the start.
+    pub(crate) limited: Vec<LaneName>,
     /// Messages in the scheduler's windows, leased.
     pub(crate) waiting: HashMap<MessageId, Box<Message>>,
     /// Messages that a task has.
@@ -53,6 +55,7 @@ pub(crate) struct Busy {
 
 impl Manager {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.recall().await;
         self.begin();
         let stopped = stop.cancelled();
         tokio::pin!(stopped);
@@ -70,6 +73,16 @@ impl Manager {
             batch.drain(..).for_each(|input| self.handle(input, now));
         }
         self.stop().await;
+    }
+
+    /// What was sent in the last minute before the start still counts.
+    async fn recall(&mut self) {
+        let limited: Vec<_> = std::mem::take(&mut self.limited);
+        for lane in limited {
+            let sent = recall::sent_lately(&self.context, &lane).await;
+            let now = self.context.clock.now();
+            sent.into_iter().for_each(|at| self.scheduler.handle_recalled(&lane, at, now));
+        }
     }
 
     /// Every line may have mail in the spool; lanes that are no longer configured are seen to.
@@ -116,7 +129,12 @@ impl Manager {
         let transport = self.context.lanes.get(&start.lane).map(Arc::clone);
         let (Some(message), Some(transport)) = (self.waiting.remove(&start.id), transport) else {
             // Cannot be: the windows and `waiting` hold the same ids, the scheduler and `lanes` the same lanes.
-            tracing::error!(alert = true, id = %start.id, lane = %start.lane, "a message to be tried was not at hand; it is tried later");
+            tracing::error!(
+                alert = true,
+                id = %start.id,
+                lane = %start.lane,
+                "a message to be tried was not at hand; it is tried later"
+            );
             self.context.spool.release(start.id);
             self.scheduler.handle_ended(&start.lane, &LaneVerdict::Neutral, false, now);
             return;
@@ -204,11 +222,6 @@ impl Manager {
         let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
         self.waiting.extend(messages.into_iter().map(|message| (message.id, Box::new(message))));
         self.scheduler.handle_claimed(refill, &ids, next_due_at, now);
-        // The lease of whoever had it before is over, but his `Done` is still on its way.
-        for id in ids {
-            let words = self.vacate(id, None);
-            words.into_iter().for_each(|word| self.handle_word(word));
-        }
     }
 
     fn handle_ended(&mut self, ended: &Ended, now: Timestamp) {

@@ -22,7 +22,12 @@ pub(crate) async fn keep(context: &Context, message: Message) -> bool {
             insist(context, message).await
         }
         Err(error) => {
-            tracing::error!(alert = true, %id, %error, "what became of this message could not be recorded; hint: `posthouse spool check`");
+            tracing::error!(
+                alert = true,
+                %id,
+                %error,
+                "what became of this message could not be recorded; hint: run `posthouse spool check`"
+            );
             context.spool.release(id);
             false
         }
@@ -47,7 +52,12 @@ async fn insist(context: &Context, message: Message) -> bool {
             Err(error) => error,
         };
         if last || !passes(&error) {
-            tracing::error!(alert = true, %id, %error, "what became of this message could not be recorded; it will be tried again after the next start, possibly as a duplicate");
+            tracing::error!(
+                alert = true,
+                %id,
+                %error,
+                "what became of this message could not be recorded; it will be tried again, possibly as a duplicate"
+            );
             context.spool.release(id);
             return false;
         }
@@ -66,7 +76,12 @@ struct Refused<'a>(&'a Context);
 impl<'a> Refused<'a> {
     fn new(context: &'a Context, error: &SpoolError) -> Self {
         if context.unstored.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::error!(alert = true, %error, "the spool does not record outcomes; nothing is sent until it does; hint: free disk space, then look at `posthouse status`");
+            tracing::error!(
+                alert = true,
+                %error,
+                "the spool does not record outcomes; nothing is sent until it does; hint: see to the disk, then look \
+                 at `posthouse status`"
+            );
         }
         Self(context)
     }

@@ -19,10 +19,13 @@ const PAGE: usize = 500;
 const AT_ONCE: usize = 64;
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// At start; again every minute until it has gone through.
+/// All of them; again every minute until that has gone through.
 pub(crate) async fn run(context: Arc<Context>) {
     while let Err(error) = all(&context).await {
-        tracing::warn!(%error, "messages of lanes that are no longer configured could not all be moved; trying again in a minute");
+        tracing::warn!(
+            %error,
+            "messages of lanes that are no longer configured could not all be moved; trying again in a minute"
+        );
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
             () = context.stopping.cancelled() => return,
@@ -80,11 +83,10 @@ async fn claimed(context: &Context, id: MessageId) -> Result<(), SpoolError> {
     }
 }
 
-/// One that has just arrived, leased.
+/// One that has just arrived, leased. If it cannot be stored, it is found again with all others.
 pub(crate) async fn one(context: Arc<Context>, message: Box<Message>) {
-    let id = message.id;
-    if let Err(error) = settle(&context, *message).await {
-        tracing::warn!(%id, %error, "the lane of this message is not configured, and it could not be moved or held; hint: it is seen to at the next start");
+    if settle(&context, *message).await.is_err() {
+        run(context).await;
     }
 }
 
@@ -124,7 +126,8 @@ fn route(context: &Context, message: &Message) -> Result<LaneName, String> {
     let lane = context.routes.lane(&message.reverse_path).filter(|lane| context.lanes.contains_key(lane));
     lane.cloned().ok_or_else(|| {
         format!(
-            "{NO_PATH}{}; its former lane `{}` is gone; hint: add the sender's domain to a tenant that has a path, then restart",
+            "{NO_PATH}{}; its former lane `{}` is gone; hint: add the sender's domain to a tenant that has a path, \
+             then restart",
             message.reverse_path, message.lane
         )
     })

@@ -39,11 +39,17 @@ fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms
         }
         Outcome::Bounced { status, reason, hint, .. } => {
             let hint = hint.as_deref().unwrap_or_default();
-            tracing::warn!(%id, %lane, recipients, code, took_ms, %status, reason, hint, "bounced: its sender is not told by the relay");
+            tracing::warn!(
+                %id, %lane, recipients, code, took_ms, %status, reason, hint,
+                "bounced: its sender is not told by the relay"
+            );
         }
         Outcome::Unconfirmed { cause } => {
             let next = message.due_at;
-            tracing::warn!(%id, %lane, recipients, took_ms, cause, %next, "unconfirmed: it may have arrived; it is tried again and may come twice");
+            tracing::warn!(
+                %id, %lane, recipients, took_ms, cause, %next,
+                "unconfirmed: it may have arrived; it is tried again and may come twice"
+            );
         }
     }
 }
@@ -56,7 +62,8 @@ pub(crate) fn expired(context: &Context, message: &Message, now: Timestamp) {
     });
     let reasons: Vec<_> = expired.collect();
     if let Some(reason) = reasons.first() {
-        tracing::warn!(id = %message.id, lane = %message.lane, recipients = reasons.len(), reason, "expired: its sender is not told by the relay");
+        let (id, lane, recipients) = (message.id, &message.lane, reasons.len());
+        tracing::warn!(%id, %lane, recipients, reason, "expired: its sender is not told by the relay");
         reasons.iter().for_each(|_| context.metrics.outcome(&message.lane.0, "expired", ""));
     }
 }
@@ -80,7 +87,13 @@ pub(crate) fn word(context: &Context, wish: &Wish, message: &Message) {
 /// One alert for each pause.
 pub(crate) fn paused(lane: &LaneName, pause: &Pause) {
     let Pause { code, reason, remedy, probe_after } = pause;
-    tracing::error!(alert = true, %lane, code, reason, remedy, probe_after_secs = probe_after.as_secs(), "lane paused: its mail is kept and waits; one message is tried now and then, and the lane goes on by itself when it works again");
+    tracing::error!(
+        alert = true,
+        %lane, code, reason, remedy,
+        probe_after_secs = probe_after.as_secs(),
+        "lane paused: its mail is kept and waits; one message is tried now and then, and the lane goes on by itself \
+         when it works again"
+    );
 }
 
 /// And one line when it is over.

@@ -165,6 +165,16 @@ impl Scheduler {
         change
     }
 
+    /// Before a restart an attempt ended then that used up a message's permit: it still counts for its minute.
+    pub fn handle_recalled(&mut self, lane: &LaneName, ended_at: Timestamp, now: Timestamp) {
+        self.hear(now);
+        let Some(index) = self.indices.get(lane).copied() else { return };
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.recall(ended_at.min(now));
+        }
+        self.review_starts(index);
+    }
+
     /// A message that stands in a line is taken away (hold, remove). False: it was not there.
     pub fn remove(&mut self, lane: &LaneName, id: MessageId) -> bool {
         CLASSES.into_iter().any(|class| self.with_line(lane, class, |line, _| line.remove(id)).unwrap_or(false))

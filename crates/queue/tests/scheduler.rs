@@ -114,6 +114,17 @@ fn an_attempt_that_did_not_reach_mail_gives_its_permit_back_at_once() {
 }
 
 #[test]
+fn messages_sent_before_a_restart_count_for_their_minute() {
+    let mut it = scheduler(10, vec![lane("a", 3, Some(2))]);
+    it.handle_recalled(&name("a"), at(5_000), at(10_000));
+    it.handle_recalled(&name("a"), at(1_000), at(10_000));
+    fill(&mut it, "a", Class::New, 0..3);
+    assert_eq!(it.poll_start(at(10_000)), None);
+    assert_eq!(it.next_wakeup(at(10_000)), Some(at(61_000)));
+    assert_eq!(std::iter::from_fn(|| it.poll_start(at(61_000))).count(), 1);
+}
+
+#[test]
 fn full_lines_share_a_lane_four_to_three_to_one() {
     let mut it = scheduler(1_000, vec![lane("a", 80, None)]);
     fill(&mut it, "a", Class::Deferred, 0..1_000);

@@ -1,1 +1,395 @@
-//! x
+//! What the queue manager does, one behaviour each.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use posthouse_qmgr::{Event, OperatorError};
+use queue::{Clock, Happening, Intake, Message, MessageId, RecipientState, Spool, SpoolError};
+
+use crate::relay::{Permits, Relay, routes};
+use crate::remote::{Act, World};
+use crate::world::{START, lane};
+
+const ONE: [Permits; 1] = [("alpha", 1, None)];
+const FREE: [Permits; 2] = [("alpha", 3, None), ("beta", 3, None)];
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+async fn wait(n: u64) {
+    tokio::time::sleep(seconds(n)).await;
+}
+
+fn handed_over(message: &Message) -> bool {
+    message.recipients.iter().all(|recipient| matches!(recipient.state, RecipientState::HandedOver { .. }))
+}
+
+fn happenings(message: &Message) -> Vec<&'static str> {
+    let name = |happening: &Happening| match happening {
+        Happening::Accepted => "accepted",
+        Happening::Attempted { .. } => "attempted",
+        Happening::Waiting { .. } => "waiting",
+        Happening::Delayed => "delayed",
+        Happening::Expired => "expired",
+        Happening::Held { .. } => "held",
+        Happening::Released => "released",
+        Happening::RetryRequested => "retry",
+        Happening::Removed => "removed",
+        Happening::Moved { .. } => "moved",
+        Happening::Rescued | Happening::Omitted { .. } => "else",
+    };
+    message.story.iter().map(|event| name(&event.what)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_is_handed_over_and_the_story_is_told_to_listeners() {
+    let relay = Relay::start(&World::new(1), &FREE);
+    let mut events = relay.handle.events();
+    let id = relay.accept("alpha", 2, false).await.unwrap();
+    assert!(relay.drained_within(seconds(5)).await);
+    assert!(handed_over(&relay.message(id)));
+    assert_eq!(happenings(&relay.message(id)), ["accepted", "attempted"]);
+    let Event::Message(first) = (*events.recv().await.unwrap()).clone() else { panic!("not a message") };
+    assert_eq!((first.id, first.what.what, first.message_settled), (id, Happening::Accepted, false));
+    let Event::Message(second) = (*events.recv().await.unwrap()).clone() else { panic!("not a message") };
+    assert!(matches!(second.what.what, Happening::Attempted { .. }) && second.message_settled);
+    assert_eq!((second.recipients.len(), second.lane), (2, lane("alpha")));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deferred_mail_is_tried_again_by_the_schedule_and_recipients_apart() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::Mixed, Act::PutOff]);
+    let id = relay.accept("alpha", 6, false).await.unwrap();
+    wait(1).await;
+    let first = relay.message(id);
+    assert!(!first.is_settled() && first.attempts == 1);
+    assert!(first.due_at.duration_since(relay.clock.now()).as_secs() <= 60);
+    wait(61).await;
+    assert_eq!(relay.message(id).attempts, 2);
+    assert!(relay.drained_within(seconds(360)).await);
+    assert_eq!(relay.world.ledger().order, [id, id, id]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_lane_keeps_its_mail_alerts_once_probes_and_goes_on() {
+    let relay = Relay::start(&World::new(1), &FREE);
+    let mut events = relay.handle.events();
+    *relay.remotes["alpha"].refuses_until.lock().unwrap() = Some(START + seconds(10 * 86_400));
+    for _ in 0..20 {
+        relay.accept("alpha", 1, false).await.unwrap();
+    }
+    wait(5 * 86_400).await;
+    let status = relay.handle.status().await;
+    assert_eq!(status[0].status.paused.as_ref().unwrap().0.code, "5.7.139");
+    assert_eq!(status[1].status.paused, None);
+    assert!(relay.world.spool.all().iter().all(|message| message.attempts == 0 && !message.is_settled()));
+    *relay.remotes["alpha"].refuses_until.lock().unwrap() = None;
+    relay.handle.probe(&lane("alpha")).await.unwrap();
+    assert!(relay.drained_within(seconds(5)).await, "five days are past its life, but it was our trouble");
+    assert!(relay.world.spool.all().iter().all(handed_over));
+    let mut about_lane = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        match &*event {
+            Event::LanePaused { .. } => about_lane.push("paused"),
+            Event::LaneRecovered { .. } => about_lane.push("recovered"),
+            Event::Message(_) => {}
+        }
+    }
+    assert_eq!(about_lane, ["paused", "recovered"]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_a_minute_are_made_and_never_passed() {
+    let relay = Relay::start(&World::new(1), &[("alpha", 3, Some(30))]);
+    for _ in 0..2_000 {
+        relay.accept("alpha", 1, false).await.unwrap();
+    }
+    wait(60).await;
+    let before = relay.world.ledger().order.len();
+    wait(3_600).await;
+    let sent = relay.world.ledger().order.len() - before;
+    assert!((1_764..=1_800).contains(&sent), "{sent} in an hour: 98 to 100 in a hundred of 1,800");
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_mail_does_not_wait_behind_a_thousand_deferred() {
+    let world = World::new(1);
+    let relay = Relay::start(&world, &[("alpha", 100, None)]);
+    relay.remotes["alpha"].does((0..1_000).map(|_| Act::PutOff));
+    for _ in 0..1_000 {
+        relay.accept("alpha", 1, false).await.unwrap();
+    }
+    wait(30).await;
+    relay.stop().await;
+    world.next_life();
+    world.ledger().order.clear();
+    let relay = Relay::start_with(&world, START + seconds(600), &ONE, |settings| settings.window = 50);
+    wait(2).await;
+    for urgent in [false, true] {
+        let id = relay.accept("alpha", 1, urgent).await.unwrap();
+        let before = world.ledger().order.len();
+        wait(1).await;
+        let place = world.ledger().order.iter().skip(before).position(|tried| *tried == id);
+        assert!(place.is_some_and(|place| place <= 2), "{place:?} after {before}");
+    }
+    assert!(world.spool.queued() > 500);
+    assert!(relay.drained_within(seconds(120)).await);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_the_window_stays_in_the_spool_and_comes_in_its_turn() {
+    let relay = Relay::start_with(&World::new(1), START, &ONE, |settings| settings.window = 4);
+    wait(1).await;
+    let mut ids = Vec::new();
+    for _ in 0..200 {
+        ids.push(relay.accept("alpha", 1, false).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(relay.world.spool.leased().len() <= 5, "{:?}", relay.world.spool.leased());
+    assert!(relay.drained_within(seconds(60)).await);
+    assert_eq!(relay.world.ledger().order, ids, "in order of arrival");
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_outcome_is_kept_until_the_spool_takes_it_and_nothing_starts_meanwhile() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    let first = relay.accept("alpha", 1, false).await.unwrap();
+    let second = relay.accept("alpha", 1, false).await.unwrap();
+    relay.world.spool.closed.store(true, Ordering::Relaxed);
+    wait(600).await;
+    assert_eq!(relay.world.ledger().order, [first]);
+    assert!(!relay.message(first).is_settled());
+    relay.world.spool.closed.store(false, Ordering::Relaxed);
+    assert!(relay.drained_within(seconds(40)).await);
+    assert_eq!(relay.world.ledger().order, [first, second]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_damaged_is_held_and_the_others_go_on() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    let id = relay.spooled("alpha", 1, false).await.unwrap();
+    relay.world.spool.damage(id.id);
+    relay.handle.arrived(id.clone());
+    let other = relay.accept("alpha", 1, false).await.unwrap();
+    wait(5).await;
+    assert!(relay.message(id.id).hold.unwrap().reason.contains("posthouse spool check"));
+    assert!(handed_over(&relay.message(other)));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_held_from_the_start_is_not_tried_until_released() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    let mut message = relay.spooled("alpha", 1, false).await.unwrap();
+    message.hold("for a reason".to_owned(), relay.clock.now());
+    relay.world.spool.record(message.clone()).await.unwrap();
+    let message = relay.world.spool.claim(message.id).await.unwrap();
+    let id = message.id;
+    relay.handle.arrived(message);
+    wait(3_600).await;
+    assert_eq!(relay.world.spool.leased(), []);
+    assert!(matches!(relay.handle.retry(id).await, Err(OperatorError::Held { .. })));
+    relay.handle.release(id).await.unwrap();
+    assert!(relay.drained_within(seconds(1)).await);
+    assert_eq!(happenings(&relay.message(id)), ["accepted", "held", "released", "attempted"]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_words_reach_messages_in_the_window_and_in_the_spool() {
+    let relay = Relay::start_with(&World::new(1), START, &ONE, |settings| settings.window = 2);
+    wait(1).await;
+    relay.remotes["alpha"].does([Act::TakeAfter(seconds(100))]);
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(relay.accept("alpha", 1, false).await.unwrap());
+    }
+    wait(1).await;
+    for id in [ids[1], ids[6]] {
+        assert!(relay.handle.hold(id, "by the test".to_owned()).await.unwrap().hold.is_some());
+    }
+    for id in [ids[2], ids[5]] {
+        assert!(relay.handle.remove(id).await.unwrap().is_settled());
+    }
+    relay.handle.retry(ids[7]).await.unwrap();
+    wait(150).await;
+    assert_eq!(relay.world.ledger().order, [ids[0], ids[7], ids[3], ids[4]]);
+    relay.handle.release(ids[6]).await.unwrap();
+    relay.handle.release(ids[1]).await.unwrap();
+    assert!(relay.drained_within(seconds(1)).await);
+    assert!(matches!(relay.handle.remove(ids[0]).await, Err(OperatorError::Settled(_))));
+    let nobody = MessageId::from_i64(7).unwrap();
+    assert!(matches!(relay.handle.hold(nobody, String::new()).await, Err(OperatorError::NotFound(_))));
+    assert!(matches!(relay.handle.probe(&lane("nowhere")).await, Err(OperatorError::NoLane(_))));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_on_a_message_being_tried_is_followed_after_the_attempt() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::TakeAfter(seconds(60)), Act::Break(false)]);
+    let (taken, broken) =
+        (relay.accept("alpha", 1, false).await.unwrap(), relay.accept("alpha", 1, false).await.unwrap());
+    wait(1).await;
+    let too_late = tokio::spawn({
+        let handle = relay.handle.clone();
+        async move { handle.remove(taken).await }
+    });
+    wait(50).await;
+    assert!(!too_late.is_finished());
+    wait(10).await;
+    assert!(matches!(too_late.await.unwrap(), Err(OperatorError::Settled(_))));
+    assert!(handed_over(&relay.message(taken)));
+    let removed = relay.handle.remove(broken).await.unwrap();
+    assert_eq!(happenings(&removed), ["accepted", "attempted", "removed"]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_not_stored_is_refused_and_the_message_goes_on() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::TakeAfter(seconds(10))]);
+    relay.accept("alpha", 1, false).await.unwrap();
+    let id = relay.accept("alpha", 1, false).await.unwrap();
+    wait(1).await;
+    relay.world.spool.closed.store(true, Ordering::Relaxed);
+    let refused = relay.handle.remove(id).await;
+    assert!(matches!(refused, Err(OperatorError::Spool(SpoolError::Closed(_)))), "{refused:?}");
+    relay.world.spool.closed.store(false, Ordering::Relaxed);
+    assert!(relay.drained_within(seconds(20)).await);
+    assert!(handed_over(&relay.message(id)));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_a_lane_that_is_gone_moves_to_another_or_is_held_and_goes_on_when_there_is_a_path_again() {
+    let world = World::new(1);
+    let relay = Relay::start(&world, &FREE);
+    *relay.remotes["beta"].refuses_until.lock().unwrap() = Some(START + seconds(9_999));
+    let id = relay.accept("beta", 1, false).await.unwrap();
+    wait(1).await;
+    relay.stop().await;
+
+    world.next_life();
+    let relay = Relay::start_with(&world, START + seconds(60), &ONE, |_| {});
+    let late = relay.accept("beta", 1, false).await.unwrap();
+    wait(1).await;
+    for id in [id, late] {
+        let reason = relay.message(id).hold.unwrap().reason;
+        assert!(reason.starts_with("no path is configured for <printer@beta.example>"), "{reason}");
+        assert!(matches!(relay.handle.release(id).await, Err(OperatorError::NoPath { .. })));
+    }
+    relay.stop().await;
+
+    world.next_life();
+    let relay = Relay::start_with(&world, START + seconds(120), &ONE, |settings| {
+        settings.routes = routes(&[("beta", "alpha")]);
+    });
+    assert!(relay.drained_within(seconds(1)).await);
+    assert_eq!(relay.message(id).lane, lane("alpha"));
+    assert_eq!(happenings(&relay.message(late)), ["accepted", "held", "moved", "released", "attempted"]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_stop_attempts_may_finish_within_the_grace_period_and_arrivals_go_back_to_the_spool() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::TakeAfter(seconds(20))]);
+    let (first, second) =
+        (relay.accept("alpha", 1, false).await.unwrap(), relay.accept("alpha", 1, false).await.unwrap());
+    wait(1).await;
+    let (world, handle) = (relay.world.clone(), relay.handle.clone());
+    relay.stop().await;
+    assert!(handed_over(&world.spool.message(first)));
+    assert!(!world.spool.message(second).is_settled());
+    let claimed = world.spool.claim(second).await.unwrap();
+    handle.arrived(claimed);
+    assert_eq!(world.spool.leased(), []);
+    assert!(matches!(handle.hold(second, String::new()).await, Err(OperatorError::Stopped)));
+    assert_eq!(handle.status().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_outlasts_the_grace_period_is_recorded_as_unconfirmed() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::TakeAfter(seconds(999))]);
+    let id = relay.accept("alpha", 1, false).await.unwrap();
+    wait(1).await;
+    let (world, began) = (relay.world.clone(), tokio::time::Instant::now());
+    relay.stop().await;
+    assert!(began.elapsed() <= seconds(40), "{:?}", began.elapsed());
+    let state = &world.spool.message(id).recipients[0].state;
+    assert!(matches!(state, RecipientState::Queued { unconfirmed: true, .. }), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_transport_costs_one_attempt_and_nothing_else() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::Panic(false)]);
+    let id = relay.accept("alpha", 1, false).await.unwrap();
+    wait(1).await;
+    assert!(matches!(relay.message(id).recipients[0].state, RecipientState::Queued { unconfirmed: true, .. }));
+    assert!(relay.drained_within(seconds(61)).await);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_waits_in_the_spool_is_sent_after_a_start() {
+    let world = World::new(1);
+    let mut ids = Vec::new();
+    {
+        let relay = Relay::start_with(&world, START, &FREE, |_| {});
+        for _ in 0..10 {
+            ids.push(relay.spooled("beta", 1, false).await.unwrap().id);
+        }
+        world.spool.crash();
+        relay.stop().await;
+    }
+    let relay = Relay::start_with(&world, START + seconds(5), &FREE, |_| {});
+    assert!(relay.drained_within(seconds(2)).await);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_before_a_restart_counts_for_its_minute() {
+    let (world, lanes) = (World::new(1), [("alpha", 3, Some(10))]);
+    let relay = Relay::start(&world, &lanes);
+    for _ in 0..15 {
+        relay.accept("alpha", 1, false).await.unwrap();
+    }
+    wait(5).await;
+    relay.stop().await;
+    world.next_life();
+    let relay = Relay::start_with(&world, START + seconds(10), &lanes, |_| {});
+    wait(40).await;
+    assert_eq!(world.ledger().order.len(), 10);
+    wait(20).await;
+    assert_eq!(world.ledger().order.len(), 15);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recipients_that_are_not_accounted_for_are_seen_within_a_minute() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.accept("alpha", 2, false).await.unwrap();
+    wait(61).await;
+    let gap = |relay: &Relay| {
+        let page = relay.metrics.render();
+        let line = page.lines().find(|line| line.contains("conservation_gap") && !line.starts_with('#')).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(gap(&relay), 0.0);
+    relay.world.spool.invented.store(3, Ordering::Relaxed);
+    wait(61).await;
+    assert_eq!(gap(&relay), 3.0);
+    relay.stop().await;
+}

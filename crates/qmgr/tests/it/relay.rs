@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use posthouse_qmgr::{Handle, QueueManager, Settings};
 use queue::{Clock, Intake, LaneName, LaneSettings, Message, MessageId, RetryPolicy, Routes, Spool, Transport};
+use telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ pub(crate) struct Relay {
     pub(crate) world: Arc<World>,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) handle: Handle,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) remotes: BTreeMap<&'static str, Arc<Remote>>,
     stop: CancellationToken,
     run: JoinHandle<()>,
@@ -55,10 +57,11 @@ impl Relay {
         change(&mut settings);
         let spool: Arc<dyn Spool> = Arc::clone(&world.spool) as _;
         let now: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let (manager, handle) = QueueManager::new(settings, spool, now, Arc::default());
+        let metrics = Arc::new(Metrics::default());
+        let (manager, handle) = QueueManager::new(settings, spool, now, Arc::clone(&metrics));
         let stop = CancellationToken::new();
         let run = tokio::spawn(manager.run(stop.clone()));
-        Self { world: Arc::clone(world), clock, handle, remotes, stop, run }
+        Self { world: Arc::clone(world), clock, handle, metrics, remotes, stop, run }
     }
 
     /// A message to that lane is accepted.

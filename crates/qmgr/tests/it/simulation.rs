@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use posthouse_qmgr::{OperatorError, Settings};
-use queue::{Clock, Message, MessageId, RecipientState, RetryPolicy, Spool};
+use queue::{Message, MessageId, RecipientState, RetryPolicy, Spool};
 use tokio::task::JoinHandle;
 
 use crate::relay::{Permits, Relay, routes};

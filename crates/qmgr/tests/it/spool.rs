@@ -24,8 +24,8 @@ pub(crate) struct MemorySpool {
     pub(crate) troubled: AtomicBool,
     /// Nothing can be written.
     pub(crate) closed: AtomicBool,
-    /// Calls of `record` that stored something.
-    pub(crate) recorded: AtomicU64,
+    /// Recipients that it claims to have accepted in addition.
+    pub(crate) invented: AtomicU64,
 }
 
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl MemorySpool {
             random: Random::new(seed),
             troubled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            recorded: AtomicU64::new(0),
+            invented: AtomicU64::new(0),
         })
     }
 
@@ -223,7 +223,6 @@ impl Spool for MemorySpool {
             } else {
                 state.queued.insert(message.id, message.clone());
             }
-            self.recorded.fetch_add(1, Ordering::Relaxed);
         }
         self.after().await?;
         self.state().leases.remove(&message.id);
@@ -287,7 +286,8 @@ impl Spool for MemorySpool {
 
     async fn counters(&self) -> Result<Counters, SpoolError> {
         let state = self.state();
-        let mut counters = Counters { accepted: state.accepted, ..Counters::default() };
+        let accepted = state.accepted + self.invented.load(Ordering::Relaxed);
+        let mut counters = Counters { accepted, ..Counters::default() };
         for recipient in state.queued.values().chain(state.history.values()).flat_map(|message| &message.recipients) {
             match recipient.state {
                 RecipientState::Queued { .. } => counters.queued += 1,

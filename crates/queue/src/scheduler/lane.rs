@@ -89,6 +89,10 @@ impl Lane {
         self.health.learn(verdict, now)
     }
 
+    pub(super) fn recall(&mut self, ended_at: Timestamp) {
+        self.permits.recall(ended_at);
+    }
+
     pub(super) fn set_back(&mut self, by: Duration) {
         self.permits.set_back(by);
         self.health.set_back(by);

@@ -58,6 +58,14 @@ impl Permits {
         }
     }
 
+    /// An attempt of a former run of the program ended then.
+    pub(super) fn recall(&mut self, ended_at: Timestamp) {
+        if self.per_minute.is_some() {
+            let place = self.ended.partition_point(|known| *known <= ended_at);
+            self.ended.insert(place, ended_at);
+        }
+    }
+
     /// Drops what no longer counts.
     pub(super) fn forget(&mut self, now: Timestamp) {
         while self.ended.front().is_some_and(|ended_at| later(*ended_at, MINUTE) <= now) {
