@@ -123,7 +123,8 @@ def one_round(name, launch, work, count, sessions, keep, environment, limit=600)
 
 
 def compare(work, title, rounds, count, sessions, keep, environment=None):
-    results = {name: [] for name in (relays := installed())}
+    relays = installed()
+    results = {name: [] for name in relays}
     for _ in range(rounds):
         for name, launch in relays.items():
             share = count if name == "posthouse" else max(1000, count // 5)

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use config::Config;
@@ -28,6 +29,7 @@ pub(crate) struct Relay {
     spool: Arc<dyn Spool>,
     stop_inbound: CancellationToken,
     stop_queue: CancellationToken,
+    stop_admin: CancellationToken,
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
     admin: Vec<JoinHandle<()>>,
@@ -65,11 +67,23 @@ impl Relay {
         )?;
         let listeners = inbound.local_addresses();
         let fingerprint = inbound.fingerprint();
-        let state = admin_state(&config, &handle, &spool, &metrics, &clock, &listeners);
-        let (admin, http) = serve_admin(&config, state, &stop_queue).await?;
+        let listening = Arc::new(AtomicBool::new(true));
+        let state = admin::State {
+            queue: handle,
+            spool: Arc::clone(&spool),
+            metrics,
+            started_at: clock.now(),
+            clock,
+            hostname: config.hostname.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listeners: listeners.clone(),
+            listening: Arc::clone(&listening),
+        };
+        let stop_admin = CancellationToken::new();
+        let (admin, http) = serve_admin(&config, state, &stop_admin).await?;
         let manager = tokio::spawn(manager.run(stop_queue.clone()));
-        let inbound = tokio::spawn(inbound.run(stop_inbound.clone()));
-        Ok(Self { listeners, fingerprint, http, spool, stop_inbound, stop_queue, inbound, manager, admin })
+        let inbound = tokio::spawn(take_mail(inbound, stop_inbound.clone(), listening));
+        Ok(Self { listeners, fingerprint, http, spool, stop_inbound, stop_queue, stop_admin, inbound, manager, admin })
     }
 
     /// Sessions first, then attempts, then the store.
@@ -78,12 +92,47 @@ impl Relay {
         self.inbound.await.context("the listeners failed")?;
         self.stop_queue.cancel();
         self.manager.await.context("the queue manager failed")?;
+        self.stop_admin.cancel();
         for server in self.admin {
             let _ = server.await;
         }
         self.spool.close().await.context("the spool could not be closed")?;
         Ok(())
     }
+}
+
+/// `/readyz` says no as soon as the listeners stop, for whatever reason.
+async fn take_mail(inbound: Inbound, stop: CancellationToken, listening: Arc<AtomicBool>) {
+    let ending = Arc::clone(&listening);
+    let told = stop.clone();
+    let watch = tokio::spawn(async move {
+        told.cancelled().await;
+        ending.store(false, Ordering::Relaxed);
+    });
+    inbound.run(stop).await;
+    listening.store(false, Ordering::Relaxed);
+    watch.abort();
+}
+
+/// The API on its Unix socket; metrics and health over HTTP where an address is given.
+async fn serve_admin(
+    config: &Config,
+    state: admin::State,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Vec<JoinHandle<()>>, Option<SocketAddr>)> {
+    let mut servers = Vec::new();
+    #[cfg(unix)]
+    if let Some(socket) = &config.admin.socket {
+        let server = admin::UnixServer::bind(socket).await?;
+        servers.push(tokio::spawn(server.run(state.clone(), stop.clone())));
+    }
+    let mut http = None;
+    if let Some(address) = config.admin.address {
+        let server = admin::HttpServer::bind(address).await?;
+        http = Some(server.local_address());
+        servers.push(tokio::spawn(server.run(state, stop.clone())));
+    }
+    Ok((servers, http))
 }
 
 /// Opening reads files and may recover for a while: off the runtime's threads.

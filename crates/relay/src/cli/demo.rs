@@ -79,10 +79,10 @@ impl Ports {
 async fn start_relay(directory: &Path, sandbox: &Sandbox) -> anyhow::Result<Relay> {
     let endpoints = sandbox.endpoints();
     std::fs::write(directory.join("ca.pem"), &endpoints.ca_pem)?;
-    std::fs::write(directory.join("secret"), &endpoints.client_secret)?;
+    std::fs::write(directory.join("secret"), endpoints.client_secret.as_str())?;
     std::fs::write(directory.join("erp.pass"), demo_mail::PASSWORD)?;
     let file = directory.join("posthouse.toml");
-    std::fs::write(&file, demo_mail::configuration(&endpoints))?;
+    std::fs::write(&file, demo_mail::configuration(endpoints))?;
     let config = config::load(&file).map_err(|errors| anyhow!("{errors}"))?;
     Relay::start(config, Vec::new()).await
 }
@@ -158,7 +158,7 @@ async fn settled(client: &Client) -> anyhow::Result<Counters> {
 fn summarise(counters: &Counters, sandbox: &Sandbox) -> bool {
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for message in sandbox.messages() {
-        *arrived.entry(message.reverse_path.to_string()).or_default() += message.recipients.len();
+        *arrived.entry(message.reverse_path.clone()).or_default() += message.recipients.len();
     }
     let received: usize = arrived.values().sum();
     say("\n=== Summary, in recipients");

@@ -1,9 +1,10 @@
 //! `posthouse sandbox`: the simulated Microsoft 365 alone.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::sandbox::Endpoints;
 use anyhow::Context;
 use clap::Args;
 
@@ -28,21 +29,58 @@ pub(super) struct RunSandbox {
     /// Directory for the certificate authority, the secret and the configuration; kept between runs
     #[arg(long, value_name = "DIR", default_value = "posthouse-sandbox")]
     dir: PathBuf,
+    /// Where the printed configuration lets the relay listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2525")]
+    listen: SocketAddr,
+    /// Let the endpoints bind to addresses that other machines reach; whoever reaches the control API rules the sandbox
+    #[arg(long)]
+    allow_remote: bool,
 }
 
 impl RunSandbox {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        std::fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
+        let dir = self.dir.canonicalize()?;
         let settings = ::sandbox::Settings {
             submission: self.submission,
             login: self.login,
             control: self.control,
-            directory: Some(self.dir.clone()),
+            directory: Some(dir.clone()),
+            allow_remote: self.allow_remote,
             ..::sandbox::Settings::default()
         };
         let sandbox = ::sandbox::Sandbox::start(settings).await.context("cannot start the sandbox")?;
-        say(sandbox.introduction());
+        let endpoints = sandbox.endpoints();
+        let [ca, _] = endpoints.write_files(&dir)?;
+        let file = dir.join("posthouse.toml");
+        let configuration = endpoints.configuration(self.listen, &dir);
+        std::fs::write(&file, &configuration).with_context(|| format!("cannot write {}", file.display()))?;
+        say(introduction(endpoints, &ca));
+        say(format!("{configuration}\nThe same is in {}: posthouse serve --config {0}", file.display()));
+        say("\nCtrl-C ends the sandbox.");
         crate::system::interrupted().await;
         sandbox.stop().await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn introduction(endpoints: &Endpoints, ca: &Path) -> String {
+    let mut lines = vec![
+        "A simulated Microsoft 365 is running on this machine.".to_owned(),
+        String::new(),
+        format!("submission     {} (host name {}, STARTTLS, AUTH LOGIN XOAUTH2)", endpoints.submission, endpoints.submission_host),
+        format!("token endpoint {}/{}/oauth2/v2.0/token", endpoints.login, endpoints.tenant_id),
+        format!("control API    {} (its front page is the manual)", endpoints.control),
+        format!("CA             {}", ca.display()),
+        format!("tenant         {}", endpoints.tenant_id),
+        format!("client id      {}", endpoints.client_id),
+        format!("client secret  {}", endpoints.client_secret.as_str()),
+        "scope          https://outlook.office365.com/.default".to_owned(),
+    ];
+    for account in &endpoints.mailboxes {
+        let password = account.password.as_ref().map(|password| format!(", password {}", password.as_str()));
+        lines.push(format!("mailbox        {}{}", account.address, password.unwrap_or_default()));
+    }
+    lines.push("\nA configuration of Posthouse for it:\n".to_owned());
+    lines.join("\n")
 }

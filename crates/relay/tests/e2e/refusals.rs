@@ -52,7 +52,7 @@ impl Simulated {
         let (directory, config) = directory_with(&text);
         std::fs::write(directory.path().join("ca.pem"), &endpoints.ca_pem).unwrap();
         let simulated = Self { runtime, sandbox, directory, config };
-        simulated.write_secret(&endpoints.client_secret);
+        simulated.write_secret(simulated.sandbox.endpoints().client_secret.as_str());
         simulated
     }
 
@@ -108,7 +108,7 @@ fn a_wrong_secret_pauses_the_path_keeps_the_mail_alerts_once_and_a_right_one_cur
     assert_eq!(alerts, 1, "{}", relay.log.text());
     assert!(!relay.log.text().contains("not the secret"), "a secret was logged");
 
-    simulated.write_secret(&simulated.sandbox.endpoints().client_secret);
+    simulated.write_secret(simulated.sandbox.endpoints().client_secret.as_str());
     assert!(relay.command(&["retry", "--path", "contoso/submission/relay@contoso.test"]).status.success());
     simulated.arrived(5);
     let counters = relay.drained();
@@ -120,7 +120,7 @@ fn a_wrong_secret_pauses_the_path_keeps_the_mail_alerts_once_and_a_right_one_cur
 fn the_token_endpoint_out_of_reach_bounces_nothing() {
     let simulated = Simulated::start();
     let text = std::fs::read_to_string(&simulated.config).unwrap();
-    let login = simulated.sandbox.endpoints().login;
+    let login = simulated.sandbox.endpoints().login.clone();
     let dead = format!("https://localhost:{}", crate::harness::sink::dead_address().port());
     std::fs::write(&simulated.config, text.replace(&login, &dead)).unwrap();
     let relay = Relay::start(&simulated.config);
