@@ -43,9 +43,13 @@ impl<'a> Run<'a> {
         let Attempt { message, mut recipients } = attempt;
         recipients.sort_unstable();
         recipients.dedup();
+        let (recipients, unknown): (Vec<_>, Vec<_>) =
+            recipients.into_iter().partition(|index| plan::recipient(message, *index).is_some());
         let mut report = Report::new();
+        report.add(unknown, link_trouble("the message has no such recipient", true));
         match Content::open(body).await {
             Err(error) => report.add(recipients, link_trouble(&error.to_string(), true)),
+            Ok(_) if recipients.is_empty() => {}
             Ok(content) => {
                 let left = VecDeque::from([recipients]);
                 let mut run = Run { transport, message, content, left, report, session: None, reused: false };

@@ -181,6 +181,19 @@ async fn nobody_there_rests_the_lane() {
 }
 
 #[tokio::test]
+async fn a_recipient_that_the_message_does_not_have_shifts_nobody_elses_reply() {
+    let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
+    let transport = transport(settings(server.address));
+    let message = message(&["anna@contoso.test"]);
+    let attempt = queue::Attempt { message: &message, recipients: vec![7, 0, 0] };
+    let body = super::body::Pieces::of(&[super::fixture::TEXT]);
+    let report = queue::Transport::attempt(&transport, attempt, body, jiff::Timestamp::UNIX_EPOCH).await;
+    assert_eq!((named(&report, 0).as_str(), named(&report, 7).as_str()), ("handed over", "deferred"));
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
 async fn a_damaged_body_is_never_ended() {
     use super::body::Pieces;
     let play = "
