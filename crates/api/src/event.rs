@@ -19,7 +19,6 @@ pub enum Event {
         /// Where it is now.
         lane: String,
         /// What happened.
-        #[serde(flatten)]
         what: StoryEvent,
         /// Whether nothing is left to try.
         settled: bool,

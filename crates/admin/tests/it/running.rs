@@ -1,0 +1,153 @@
+//! A relay without listeners: queue manager, spool in memory, admin servers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use admin::{HttpServer, State, UnixServer};
+use api::Client;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use qmgr::QueueManager;
+use queue::{
+    Attempt, AttemptReport, BodyReader, Clock, LaneName, LaneSettings, LaneVerdict, Message, MessageId, NewMessage,
+    Origin, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy, Routes, Transport,
+};
+use smtp::{EnhancedStatus, Reply};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::memory::{Memory, Stopped};
+
+pub(crate) const LANE: &str = "contoso/test";
+
+/// Takes every message at once.
+struct Willing;
+
+#[async_trait]
+impl Transport for Willing {
+    async fn attempt(&self, attempt: Attempt<'_>, _: BodyReader, _: Timestamp) -> AttemptReport {
+        let reply = Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK");
+        let remote =
+            RemoteReply { host: "test [127.0.0.1]:25".to_owned(), reply, remote_id: Some("<1@test>".to_owned()) };
+        let results = vec![(attempt.recipients, Outcome::HandedOver { remote })];
+        AttemptReport { results, lane: LaneVerdict::Healthy, reached_mail: true, took_ms: 7 }
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) client: Client,
+    pub(crate) spool: Arc<Memory>,
+    pub(crate) listening: Arc<AtomicBool>,
+    pub(crate) http: String,
+    pub(crate) socket: PathBuf,
+    pub(crate) state: State,
+    pub(crate) stop_queue: CancellationToken,
+    pub(crate) manager: JoinHandle<()>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Arc::new(Memory::default());
+        let (state, stop_queue, manager) = relay(&spool);
+        let (listening, stop) = (Arc::clone(&state.listening), CancellationToken::new());
+        let socket = dir.path().join("admin.sock");
+        let unix = UnixServer::bind(&socket).await.unwrap();
+        let tcp = HttpServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let http = format!("http://{}", tcp.local_address());
+        let servers = vec![
+            tokio::spawn(unix.run(state.clone(), stop.clone())),
+            tokio::spawn(tcp.run(state.clone(), stop.clone())),
+        ];
+        let client = Client::unix(&socket).unwrap();
+        Self { client, spool, listening, http, socket, state, stop_queue, manager, stop, servers, _dir: dir }
+    }
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        for server in self.servers {
+            server.await.unwrap();
+        }
+    }
+    /// Status and text of a page.
+    pub(crate) async fn page(&self, path: &str) -> (u16, String) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = http.get(format!("{}{path}", self.http)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+}
+
+fn relay(spool: &Arc<Memory>) -> (State, CancellationToken, JoinHandle<()>) {
+    let settings = qmgr::Settings {
+        retry: RetryPolicy {
+            intervals: vec![Duration::from_secs(60)],
+            jitter_percent: 0,
+            expire: Duration::from_secs(86_400),
+            warn: Duration::from_secs(14_400),
+        },
+        window: 100,
+        lanes: vec![(
+            LaneSettings { name: LaneName(LANE.into()), connections: 3, messages_per_minute: Some(30) },
+            Arc::new(Willing),
+        )],
+        routes: Routes::new([("contoso.com".to_owned(), LaneName(LANE.into()))], None),
+        grace: Duration::from_secs(1),
+        history: Duration::from_secs(86_400),
+    };
+    let (clock, metrics) = (Arc::new(Stopped), Arc::new(telemetry::Metrics::default()));
+    let spool: Arc<dyn queue::Spool> = Arc::<Memory>::clone(spool);
+    let (manager, queue) = QueueManager::new(settings, Arc::clone(&spool), clock.clone(), Arc::clone(&metrics));
+    let stop = CancellationToken::new();
+    let state = State {
+        queue,
+        spool,
+        metrics,
+        started_at: clock.now() - jiff::SignedDuration::from_secs(90),
+        clock,
+        hostname: "relay.contoso.com".to_owned(),
+        version: "1.2.3".to_owned(),
+        listeners: vec![("office".to_owned(), "127.0.0.1:2525".parse().unwrap())],
+        listening: Arc::new(AtomicBool::new(true)),
+    };
+    (state, stop.clone(), tokio::spawn(manager.run(stop)))
+}
+
+/// Queued, due in an hour.
+pub(crate) fn message(number: i64, sender: &str) -> Message {
+    let now = Stopped.now();
+    let recipient = |path: &str| Recipient {
+        forward_path: path.parse().unwrap(),
+        notify: None,
+        orcpt: None,
+        state: RecipientState::fresh(),
+    };
+    let new = NewMessage {
+        id: MessageId::from_i64(number).unwrap(),
+        accepted_at: now,
+        origin: Origin {
+            client: "printers".into(),
+            user: None,
+            peer: "10.20.0.7:4711".parse().unwrap(),
+            helo: "printer".to_owned(),
+            tls: None,
+            session: "S1".to_owned(),
+        },
+        reverse_path: sender.parse().unwrap(),
+        body: smtp::BodyType::SevenBit,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+        recipients: vec![recipient("<anna@contoso.com>"), recipient("<ben@contoso.com>")],
+        header: message::HeaderFacts { subject: Some("a test".to_owned()), ..Default::default() },
+        content: message::ContentFacts::default(),
+        urgent: false,
+        lane: LaneName(LANE.into()),
+        hold: None,
+    };
+    Message { due_at: now + jiff::SignedDuration::from_secs(3600), ..Message::accepted(new, 26) }
+}
