@@ -41,6 +41,8 @@ pub(crate) struct Verdict {
     pub(crate) not_before: Option<Timestamp>,
     /// Then this.
     pub(crate) act: Act,
+    /// Then this, in real time, before more is read.
+    pub(crate) pause: Duration,
     /// Whether a fault chose the answer.
     pub(crate) by_fault: bool,
     /// Kept until the reply is out.
@@ -49,7 +51,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     fn act(act: Act) -> Self {
-        Self { delay: Duration::ZERO, not_before: None, act, by_fault: false, _under_way: None }
+        Self { delay: Duration::ZERO, not_before: None, act, pause: Duration::ZERO, by_fault: false, _under_way: None }
     }
 
     fn answer(answer: Answer) -> Self {
@@ -313,7 +315,7 @@ impl Dialogue {
         transaction.under_way = under_way;
         let mut verdict = Verdict::answer(Answer::AcceptWith(words::start_input()));
         if let Some(struck) = struck {
-            verdict.delay = struck.delay;
+            verdict.pause = struck.delay;
             transaction.cut_at = match struck.action {
                 Some(Action::DisconnectAfter(octets)) => Some(octets),
                 Some(Action::Disconnect) => Some(0),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use smtp::server::{Server, Step as Machine};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +110,7 @@ impl Session {
     async fn carry_out(&mut self, verdict: Verdict) -> io::Result<Flow> {
         if !verdict.delay.is_zero() || verdict.not_before.is_some() {
             self.flush().await?;
-            if !self.wait(&verdict).await {
+            if !self.wait(verdict.delay, verdict.not_before).await {
                 return Ok(Flow::Close);
             }
         }
@@ -129,14 +130,20 @@ impl Session {
         } else {
             self.look_at_output(false);
         }
+        if !verdict.pause.is_zero() {
+            self.flush().await?;
+            if !self.wait(verdict.pause, None).await {
+                return Ok(Flow::Close);
+            }
+        }
         Ok(Flow::Go)
     }
 
     /// False if the sandbox stops in the meantime.
-    async fn wait(&self, verdict: &Verdict) -> bool {
+    async fn wait(&self, delay: Duration, not_before: Option<Timestamp>) -> bool {
         let wait = async {
-            tokio::time::sleep(verdict.delay).await;
-            if let Some(not_before) = verdict.not_before {
+            tokio::time::sleep(delay).await;
+            if let Some(not_before) = not_before {
                 self.world.clock.sleep_until(not_before).await;
             }
         };

@@ -80,7 +80,7 @@ pub struct Fault {
     /// What.
     #[serde(rename = "do", default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// How long to wait first, in real time.
+    /// How long to wait first, in real time; at `content`: after the 354, before anything is read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub delay_ms: u64,
     /// Only for this signed-in mailbox (the user that tries to sign in, at `auth`; the client id, at `token`). `*` stands for anything.

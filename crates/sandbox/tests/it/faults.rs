@@ -148,11 +148,13 @@ async fn a_delay_holds_the_reply_back() {
     let sandbox = start().await;
     let mut talk = Talk::relay(&sandbox).await;
     let wait = Duration::from_millis(300);
-    sandbox.add_fault(Fault::at(Step::End).delay(wait).once()).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the wait is in real time")]
-    let began = Instant::now();
-    assert!(talk.send_to("bob@example.com").await.starts_with("250 "));
-    assert!(began.elapsed() >= wait);
+    for step in [Step::Mail, Step::Content, Step::End] {
+        sandbox.add_fault(Fault::at(step).delay(wait).once()).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the wait is in real time")]
+        let began = Instant::now();
+        assert!(talk.send_to("bob@example.com").await.starts_with("250 "));
+        assert!(began.elapsed() >= wait, "{step:?}");
+    }
     sandbox.stop().await;
 }
 

@@ -121,6 +121,23 @@ async fn a_mailbox_sends_as_itself_its_grants_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn addresses_in_utf8_follow_the_same_rules() {
+    let sandbox = start().await;
+    let mut talk = Talk::relay(&sandbox).await;
+    for (from, reply) in [("grüße@contoso.test", "250 2.0.0 OK <"), ("grüße@fabrikam.test", "554 5.2.252 SendAsDenied")]
+    {
+        assert_eq!(talk.say(&format!("MAIL FROM:<{from}> SMTPUTF8")).await, "250 2.1.0 Sender OK");
+        assert_eq!(talk.say("RCPT TO:<käufer@bücher.example>").await, "250 2.1.5 Recipient OK");
+        talk.say("DATA").await;
+        let got = talk.say(&format!("From: Bücherstube <{from}>\r\n\r\nSchöne Grüße!\r\n.")).await;
+        assert!(got.starts_with(reply), "{got}");
+    }
+    assert_eq!(sandbox.messages_for("käufer@bücher.example").len(), 1);
+    assert!(sandbox.messages()[0].parameters.smtputf8);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn continuous_send_as_denials_block_the_mailbox_for_a_while() {
     let sandbox = start().await;
     let mut billing = Talk::login(sandbox.endpoints(), "billing@contoso.test", "billing-password").await;
