@@ -55,7 +55,8 @@ pub(crate) struct Mail {
 
 /// Sends one mail and returns the reply to its end of data.
 pub(crate) async fn send(device: &Device, mail: &Mail, tls: &Arc<ClientConfig>, name: &str) -> anyhow::Result<Reply> {
-    let tcp = TcpStream::connect(device.relay).await.with_context(|| format!("{} cannot reach the relay", device.name))?;
+    let tcp =
+        TcpStream::connect(device.relay).await.with_context(|| format!("{} cannot reach the relay", device.name))?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned())?;
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(tls));

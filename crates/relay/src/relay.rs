@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use config::Config;
 use inbound::Inbound;
-use qmgr::{Handle, QueueManager};
+use qmgr::QueueManager;
 use queue::{Clock, Intake, Spool};
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
@@ -37,10 +37,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Starts all parts. `inherited`: sockets from the service manager.
-    pub(crate) async fn start(
-        config: Config,
-        inherited: Vec<(String, std::net::TcpListener)>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: Config, inherited: Vec<(String, std::net::TcpListener)>) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
         let spool = open_spool(&config, &clock, &metrics).await?;
@@ -52,7 +49,8 @@ impl Relay {
             history: config.history,
             grace: config.grace,
         };
-        let (manager, handle) = QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
+        let (manager, handle) =
+            QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
         let stop_queue = CancellationToken::new();
         let stop_inbound = CancellationToken::new();
         let intake: Arc<dyn Intake> = Arc::new(handle.clone());

@@ -39,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let sandbox = Sandbox::start(sandbox::Settings::default()).await.context("cannot start the simulated Microsoft 365")?;
+        let sandbox =
+            Sandbox::start(sandbox::Settings::default()).await.context("cannot start the simulated Microsoft 365")?;
         let relay = start_relay(directory.path(), &sandbox).await?;
         let client = Client::unix(&directory.path().join("data/admin.sock"))?;
         let story = tell(&client).await?;
@@ -104,7 +105,9 @@ fn print_event(event: &Event) {
             lines.next().into_iter().for_each(|first| say(format!("{id}  {reverse_path}  {first}")));
             lines.for_each(|line| say(format!("{:13}  {line}", "")));
         }
-        Event::LanePaused { lane, pause } => say(format!("path {lane} PAUSED: {}\n  remedy: {}", pause.reason, pause.remedy)),
+        Event::LanePaused { lane, pause } => {
+            say(format!("path {lane} PAUSED: {}\n  remedy: {}", pause.reason, pause.remedy))
+        }
         Event::LaneRecovered { lane, after_seconds } => say(format!("path {lane} works again after {after_seconds} s")),
         Event::Missed { events } => say(format!("({events} events missed)")),
     }
@@ -170,7 +173,8 @@ fn summarise(counters: &Counters, sandbox: &Sandbox) -> bool {
     for (sender, recipients) in arrived {
         say(format!("  {recipients} from {sender}"));
     }
-    let complete = counters.conserved && counters.accepted == counters.handed_over && received as u64 >= counters.accepted;
+    let complete =
+        counters.conserved && counters.accepted == counters.handed_over && received as u64 >= counters.accepted;
     say(if complete { "accepted = handed over: nothing is missing" } else { "SOMETHING IS MISSING" });
     complete
 }

@@ -87,8 +87,20 @@ pub(super) fn all(plain: SocketAddr, tls: SocketAddr) -> Vec<(Device, Mail)> {
     let shop = Device { name: "the web shop (UTF-8 addresses)", hello: "shop.contoso.test", ..erp.clone() };
     vec![
         (printer, mail("printer-3@contoso.test", &["anna@example.test"], "Scan from printer 3", "scan.pdf", 40_000)),
-        (erp, mail("billing@contoso.test", &["kunde@example.test", "archive@contoso.test"], "Invoice 2026-1", "invoice.pdf", 9_000)),
-        (monitoring, mail("alerts@contoso.test", &["oncall@contoso.test"], "Disk 91 % full on db2", "graph.png", 3_000)),
+        (
+            erp,
+            mail(
+                "billing@contoso.test",
+                &["kunde@example.test", "archive@contoso.test"],
+                "Invoice 2026-1",
+                "invoice.pdf",
+                9_000,
+            ),
+        ),
+        (
+            monitoring,
+            mail("alerts@contoso.test", &["oncall@contoso.test"], "Disk 91 % full on db2", "graph.png", 3_000),
+        ),
         (backup, mail("backup@contoso.test", &["admin@contoso.test"], "Backup report", "report.zip", 20_000_000)),
         (shop, utf8()),
     ]

@@ -68,7 +68,10 @@ fn introduction(endpoints: &Endpoints, ca: &Path) -> String {
     let mut lines = vec![
         "A simulated Microsoft 365 is running on this machine.".to_owned(),
         String::new(),
-        format!("submission     {} (host name {}, STARTTLS, AUTH LOGIN XOAUTH2)", endpoints.submission, endpoints.submission_host),
+        format!(
+            "submission     {} (host name {}, STARTTLS, AUTH LOGIN XOAUTH2)",
+            endpoints.submission, endpoints.submission_host
+        ),
         format!("token endpoint {}/{}/oauth2/v2.0/token", endpoints.login, endpoints.tenant_id),
         format!("control API    {} (its front page is the manual)", endpoints.control),
         format!("CA             {}", ca.display()),

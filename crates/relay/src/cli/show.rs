@@ -36,7 +36,8 @@ impl Status {
 }
 
 fn described(status: &api::Status) -> String {
-    let mut lines = vec![format!("{}: posthouse {}, up {}", status.hostname, status.version, ago(status.uptime_seconds))];
+    let mut lines =
+        vec![format!("{}: posthouse {}, up {}", status.hostname, status.version, ago(status.uptime_seconds))];
     match status.ready {
         true => lines.push("taking mail".to_owned()),
         false => lines.extend(status.not_ready.iter().map(|why| format!("NOT READY: {why}"))),

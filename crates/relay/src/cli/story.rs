@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn octets_are_written_with_the_largest_fitting_unit() {
-        for (n, text) in [(999, "999 B"), (1024, "1.0 KiB"), (1_536, "1.5 KiB"), (35 << 20, "35.0 MiB"), (3 << 40, "3.0 TiB")] {
+        for (n, text) in
+            [(999, "999 B"), (1024, "1.0 KiB"), (1_536, "1.5 KiB"), (35 << 20, "35.0 MiB"), (3 << 40, "3.0 TiB")]
+        {
             assert_eq!(octets(n), text);
         }
     }

@@ -9,7 +9,8 @@ use std::process::{Command, Output};
 use crate::harness::sink::Sink;
 use crate::harness::{Relay, directory_with};
 
-const CONTENT: &str = "From: app@contoso.test\r\nTo: user@example.test\r\nSubject: from a foreign client\r\n\r\nHello.\r\n.dot\r\n";
+const CONTENT: &str =
+    "From: app@contoso.test\r\nTo: user@example.test\r\nSubject: from a foreign client\r\n\r\nHello.\r\n.dot\r\n";
 
 /// A relay with a plain listener and one with implicit TLS, where AUTH is needed.
 struct Site {
@@ -72,7 +73,10 @@ impl Site {
     fn arrived(&self, output: &Output) {
         assert!(output.status.success(), "{output:?}\n{}", self.relay.log.text());
         let taken = self.sink.wait_for(1).remove(0);
-        assert_eq!((taken.from.as_str(), taken.to.as_slice()), ("app@contoso.test", &["user@example.test".to_owned()][..]));
+        assert_eq!(
+            (taken.from.as_str(), taken.to.as_slice()),
+            ("app@contoso.test", &["user@example.test".to_owned()][..])
+        );
         assert!(taken.content.contains("Hello."), "{}", taken.content);
     }
 }
@@ -168,7 +172,8 @@ fn msmtp_with_starttls() {
         ),
     );
     let mail = std::fs::File::open(site.write("mail", &CONTENT.replace("\r\n", "\n"))).unwrap();
-    let output = Command::new("msmtp").arg("--file").arg(configuration).arg("user@example.test").stdin(mail).output().unwrap();
+    let output =
+        Command::new("msmtp").arg("--file").arg(configuration).arg("user@example.test").stdin(mail).output().unwrap();
     site.arrived(&output);
 }
 

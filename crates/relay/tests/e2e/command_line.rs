@@ -28,9 +28,10 @@ fn serve_refuses_a_configuration_that_would_be_an_open_relay() {
 
 #[test]
 fn every_subcommand_has_help_that_says_what_it_does() {
-    for subcommand in
-        ["serve", "demo", "sandbox", "check", "status", "queue", "message", "retry", "hold", "release", "remove", "spool"]
-    {
+    for subcommand in [
+        "serve", "demo", "sandbox", "check", "status", "queue", "message", "retry", "hold", "release", "remove",
+        "spool",
+    ] {
         let output = command(&[subcommand, "--help"]);
         assert!(output.status.success());
         assert!(output.stdout.len() > 200, "{subcommand}: {}", String::from_utf8_lossy(&output.stdout));

@@ -52,10 +52,13 @@ fn a_full_disk_refuses_new_mail_keeps_the_old_and_heals_without_a_restart() {
     assert!(!relay.command(&["status"]).status.success(), "status says that it is not ready");
 
     let sink = Sink::at(next_hop);
-    eventually("the path is probed", || relay.command(&["retry", "--path", "contoso/next"]).status.success().then_some(()));
+    eventually("the path is probed", || {
+        relay.command(&["retry", "--path", "contoso/next"]).status.success().then_some(())
+    });
     assert_eq!(sink.wait_for(accepted).len(), accepted, "settling went on although the disk was full");
     eventually("mail is taken again", || {
-        let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], "Subject: again\r\n\r\nx");
+        let reply =
+            Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], "Subject: again\r\n\r\nx");
         reply.starts_with("250 ").then_some(())
     });
     assert_eq!(relay.drained()["conserved"], true);

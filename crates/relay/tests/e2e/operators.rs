@@ -76,7 +76,11 @@ fn orders_for_many_need_conditions_or_all() {
 fn a_message_is_told_with_its_header_section_and_its_bytes() {
     let (_directory, config) = smart_host(dead_address(), "");
     let relay = Relay::start(&config);
-    let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], "Subject: told\r\nX-Mark: here\r\n\r\nbody");
+    let reply = Session::open(relay.address(0)).mail(
+        "a@contoso.test",
+        &["b@example.test"],
+        "Subject: told\r\nX-Mark: here\r\n\r\nbody",
+    );
     let id = crate::harness::smtp::id_in(&reply);
     let text = String::from_utf8(relay.command(&["message", &id]).stdout).unwrap();
     assert!(text.contains("X-Mark: here") && text.contains("accepted: on stable storage"), "{text}");

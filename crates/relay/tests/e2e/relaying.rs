@@ -26,8 +26,10 @@ fn exactly_the_envelopes_recipients_get_it_whatever_the_header_says() {
     let sink = Sink::start();
     let (_directory, config) = smart_host(sink.address, "");
     let relay = Relay::start(&config);
-    let content = "From: <a@contoso.test>\r\nTo: header-only@example.test\r\nBcc: hidden@example.test\r\nSubject: x\r\n\r\nx";
-    let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["one@example.test", "two@example.test"], content);
+    let content =
+        "From: <a@contoso.test>\r\nTo: header-only@example.test\r\nBcc: hidden@example.test\r\nSubject: x\r\n\r\nx";
+    let reply =
+        Session::open(relay.address(0)).mail("a@contoso.test", &["one@example.test", "two@example.test"], content);
     assert!(reply.starts_with("250 "), "{reply}");
     let taken = sink.wait_for(1).remove(0);
     assert_eq!(taken.to, ["one@example.test", "two@example.test"]);
@@ -47,7 +49,11 @@ fn a_smuggled_second_message_stays_content_and_leaves_with_proper_line_ends() {
     relay.drained();
     let taken = sink.taken();
     assert_eq!(taken.len(), 1);
-    assert!(taken[0].content.contains("x\r\n.\r\nMAIL FROM"), "the sink takes off the dot that was added: {:?}", taken[0].content);
+    assert!(
+        taken[0].content.contains("x\r\n.\r\nMAIL FROM"),
+        "the sink takes off the dot that was added: {:?}",
+        taken[0].content
+    );
     assert!(taken[0].content.replace("\r\n", "").chars().all(|c| c != '\r' && c != '\n'));
 }
 
@@ -103,7 +109,7 @@ fn a_link_that_breaks_after_the_last_byte_is_unconfirmed_and_tried_again() {
 fn nobody_relays_without_a_client_entry() {
     let sink = Sink::start();
     let (_directory, config) = smart_host(sink.address, "");
-    let text = std::fs::read_to_string(&config).unwrap().replace("127.0.0.0/8", "192.0.2.0/24");
+    let text = std::fs::read_to_string(&config).unwrap().replace("127.0.0.0/8", "10.20.0.0/16");
     std::fs::write(&config, text).unwrap();
     let relay = Relay::start(&config);
     let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], "Subject: x\r\n\r\nx");
@@ -117,7 +123,11 @@ fn a_large_message_streams_through_whole() {
     let (_directory, config) = smart_host(sink.address, "");
     let relay = Relay::start(&config);
     let body = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n".repeat(300_000);
-    let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], &format!("Subject: big\r\n\r\n{body}"));
+    let reply = Session::open(relay.address(0)).mail(
+        "a@contoso.test",
+        &["b@example.test"],
+        &format!("Subject: big\r\n\r\n{body}"),
+    );
     assert!(reply.starts_with("250 "), "{reply}");
     let taken = sink.wait_for(1).remove(0);
     assert!(taken.content.ends_with(&format!("\r\n\r\n{body}\r\n")));

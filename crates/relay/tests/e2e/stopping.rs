@@ -32,7 +32,8 @@ fn a_session_inside_a_message_may_finish_it() {
     assert!(relay.stop().success());
     let sink = Sink::start();
     let text = std::fs::read_to_string(&config).unwrap();
-    let old = text.lines().find(|line| line.trim().starts_with("address = \"127.0.0.1:") && !line.contains(":0\"")).unwrap();
+    let old =
+        text.lines().find(|line| line.trim().starts_with("address = \"127.0.0.1:") && !line.contains(":0\"")).unwrap();
     std::fs::write(&config, text.replace(old.trim(), &format!("address = \"{}\"", sink.address))).unwrap();
     let _relay = Relay::start(&config);
     assert_eq!(sink.wait_for(1)[0].subject(), "last");

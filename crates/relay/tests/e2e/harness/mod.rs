@@ -91,7 +91,12 @@ impl Relay {
 
     pub(crate) fn start_with(config: &Path, adjust: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(binary());
-        command.args(["serve", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         adjust(&mut command);
         let mut child = command.spawn().unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
@@ -115,10 +120,6 @@ impl Relay {
             (line["message"] == "metrics and health over HTTP")
                 .then(|| line["address"].as_str().unwrap().parse().unwrap())
         })
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Runs a command against it.

@@ -59,7 +59,9 @@ impl Sink {
 
     /// Waits until it has taken so many.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Taken> {
-        super::eventually(&format!("{count} messages at the next hop"), || Some(self.taken()).filter(|t| t.len() >= count))
+        super::eventually(&format!("{count} messages at the next hop"), || {
+            Some(self.taken()).filter(|t| t.len() >= count)
+        })
     }
 }
 
@@ -85,7 +87,9 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Taken>>, script: &Script) -> Optio
         let reply = match (scripted, verb.as_str()) {
             (Some(reply), _) if reply.is_empty() => return None,
             (Some(reply), _) => reply,
-            (None, "EHLO") => "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 0".to_owned(),
+            (None, "EHLO") => {
+                "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 0".to_owned()
+            }
             (None, "MAIL") => {
                 from = between(line);
                 to.clear();
