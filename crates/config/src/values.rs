@@ -78,9 +78,9 @@ pub(crate) struct Name(pub(crate) String);
 impl FromText for Name {
     const IS: &'static str = "a name";
     fn from_text(text: &str) -> Result<Self, Complaint> {
-        let fits = |c: char| c.is_alphanumeric() || "-_.@:+[]".contains(c);
-        if text.is_empty() || text.len() > 100 || !text.chars().all(fits) {
-            return Err(is_not::<Self>(text, "letters, digits and - _ . @ : + [ ], at most 100 of them"));
+        let fits = |c: char| c.is_alphanumeric() || "-_.@:+[] ".contains(c);
+        if text.is_empty() || text.trim() != text || text.len() > 100 || !text.chars().all(fits) {
+            return Err(is_not::<Self>(text, "letters, digits, blanks and - _ . @ : + [ ], at most 100 of them"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -391,7 +391,7 @@ mod tests {
             &["https://login.example:8443", "https://a/"],
             &["http://a", "https://", "https://u@h", "https://h?x"],
         );
-        fits::<Name>(&["printers", "10.0.0.1:25", "Drucker-Süd"], &["", "a b", "a/b", "a\n"]);
+        fits::<Name>(&["printers", "10.0.0.1:25", "Drucker-Süd", "this machine"], &["", " a", "a/b", "a\n"]);
     }
 
     #[test]
