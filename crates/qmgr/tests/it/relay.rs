@@ -88,7 +88,7 @@ impl Relay {
     pub(crate) async fn drained_within(&self, limit: Duration) -> bool {
         let drained = async {
             while self.world.spool.queued() > 0 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(250)).await;
             }
         };
         tokio::time::timeout(limit, drained).await.is_ok()
