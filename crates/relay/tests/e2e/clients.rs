@@ -82,7 +82,7 @@ impl Site {
 }
 
 #[expect(clippy::disallowed_methods, reason = "CI says that nothing may be skipped")]
-fn installed(program: &str) -> bool {
+pub(crate) fn installed(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
     if !found {
         assert!(std::env::var("POSTHOUSE_REQUIRE_CLIENTS").is_err(), "{program} is not installed");

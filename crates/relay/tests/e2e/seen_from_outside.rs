@@ -72,3 +72,41 @@ fn the_service_manager_is_told_when_mail_is_taken() {
     let read = socket.recv(&mut buffer).unwrap();
     assert!(String::from_utf8_lossy(&buffer[..read]).contains("READY=1"));
 }
+
+#[test]
+fn a_socket_of_the_service_manager_is_taken_over() {
+    if !crate::clients::installed("python3") {
+        return;
+    }
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    // systemd's protocol (sd_listen_fds): the socket is descriptor 3, the variables name the process that is to take it.
+    let script = "import os, socket, sys\n\
+                  listener = socket.create_server(('127.0.0.1', 0))\n\
+                  os.dup2(listener.fileno(), 3)\n\
+                  os.set_inheritable(3, True)\n\
+                  os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='given')\n\
+                  print(listener.getsockname()[1], flush=True)\n\
+                  os.execv(sys.argv[1], sys.argv[1:])\n";
+    let text = std::fs::read_to_string(&config).unwrap().replace("[[listener]]\n", "[[listener]]\nname = \"given\"\n");
+    std::fs::write(&config, text).unwrap();
+    let (relay, port) = Relay::start_by("python3", &["-c", script], &config);
+    assert_eq!(relay.address(0).port(), port);
+    accepted(relay.address(0), "a@contoso.test", &["b@example.test"], "through a given socket");
+    sink.wait_for(1);
+}
+
+#[test]
+fn a_listener_on_ipv6_takes_mail() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("SKIPPED: this machine has no IPv6");
+        return;
+    }
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"127.0.0.1:0\"", "\"[::1]:0\"").replace("127.0.0.0/8", "::1/128")).unwrap();
+    let relay = Relay::start(&config);
+    accepted(relay.address(0), "a@contoso.test", &["b@example.test"], "over IPv6");
+    assert!(sink.wait_for(1)[0].content.contains("[IPv6:::1]"), "{:?}", sink.taken());
+}

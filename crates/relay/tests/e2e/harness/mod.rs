@@ -105,6 +105,18 @@ impl Relay {
         relay
     }
 
+    /// Starts it through another program that ends by becoming it; the first line of its standard output is a port.
+    pub(crate) fn start_by(program: &str, arguments: &[&str], config: &Path) -> (Self, u16) {
+        let mut command = Command::new(program);
+        command.args(arguments).args([binary(), "serve", "--config"]).arg(config);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (Self { child, config: config.to_owned(), log }, line.trim().parse().unwrap())
+    }
+
     /// Where the n-th listener listens.
     pub(crate) fn address(&self, n: usize) -> SocketAddr {
         let count = std::cell::Cell::new(0);
