@@ -72,46 +72,29 @@ pub struct Sandbox {
 impl Sandbox {
     /// Binds, makes what is missing (CA, keys, identity), serves.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let submission = bind(settings.submission, &settings).await?;
-        let login = bind(settings.login, &settings).await?;
-        let control = bind(settings.control, &settings).await?;
-        let smart_host = match settings.smart_host {
-            Some(address) => Some(bind(address, &settings).await?),
-            None => None,
-        };
+        let sockets = Sockets::bind(&settings).await?;
         let directory = settings.directory.as_deref();
         let clock = Clock::start();
         let authority = Authority::open(directory, &settings.names, clock.real())?;
         let keys = TokenKeys::open(directory)?;
         let tenant = with_identity(settings.tenant.clone(), directory)?;
-        let endpoints = Endpoints {
-            login: format!("https://localhost:{}", login.1.port()),
-            login_address: login.1,
-            submission: submission.1,
-            submission_host: "localhost".to_owned(),
-            smart_host: smart_host.as_ref().map(|(_, address)| *address),
-            control: format!("http://{}", control.1),
-            ca_pem: authority.pem().to_owned(),
-            tenant_id: tenant.id.clone(),
-            domains: tenant.domains.clone(),
-            client_id: tenant.apps.first().map(|app| app.client_id.clone()).unwrap_or_default(),
-            client_secret: first_secret(&tenant),
-            mailboxes: Account::all(&tenant),
-        };
+        let endpoints = sockets.endpoints(authority.pem(), &tenant);
         let https = authority.server(None, &[b"h2", b"http/1.1"])?;
         let tls = authority.server(None, &[])?;
         let hosts = NAMES.iter().map(|&name| name.to_owned()).chain(settings.names.iter().cloned()).collect();
         let world = Arc::new(World::new(clock, keys, authority, hosts, &settings, tenant));
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let listener = |kind| Listener::new(world.clone(), kind, tls.clone(), stop.clone());
-        let serve = |kind, socket| exchange::serve(listener(kind), socket, settings.sessions, tasks.clone());
-        tasks.spawn(serve(Kind::Submission, submission.0));
-        if let Some((socket, _)) = smart_host {
-            tasks.spawn(serve(Kind::SmartHost, socket));
+        let smtp = |kind, socket| {
+            let listener = Listener::new(world.clone(), kind, tls.clone(), stop.clone());
+            exchange::serve(listener, socket, settings.sessions, tasks.clone())
+        };
+        tasks.spawn(smtp(Kind::Submission, sockets.submission.0));
+        if let Some((socket, _)) = sockets.smart_host {
+            tasks.spawn(smtp(Kind::SmartHost, socket));
         }
-        tasks.spawn(entra::serve(world.clone(), login.0, https, stop.clone(), tasks.clone()));
-        tasks.spawn(control::serve(world.clone(), endpoints.clone(), control.0, stop.clone()));
+        tasks.spawn(entra::serve(world.clone(), sockets.login.0, https, stop.clone(), tasks.clone()));
+        tasks.spawn(control::serve(world.clone(), endpoints.clone(), sockets.control.0, stop.clone()));
         tracing::info!(submission = %endpoints.submission, login = %endpoints.login, control = %endpoints.control, "sandbox: started");
         Ok(Self { world, endpoints, stop: stop.drop_guard(), tasks })
     }
@@ -208,7 +191,50 @@ impl Sandbox {
     }
 }
 
-async fn bind(address: SocketAddr, settings: &Settings) -> Result<(TcpListener, SocketAddr), StartError> {
+type Bound = (TcpListener, SocketAddr);
+
+/// Bound and with their addresses, before anything is served.
+struct Sockets {
+    submission: Bound,
+    login: Bound,
+    control: Bound,
+    smart_host: Option<Bound>,
+}
+
+impl Sockets {
+    async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        Ok(Self {
+            submission: bind(settings.submission, settings).await?,
+            login: bind(settings.login, settings).await?,
+            control: bind(settings.control, settings).await?,
+            smart_host: match settings.smart_host {
+                Some(address) => Some(bind(address, settings).await?),
+                None => None,
+            },
+        })
+    }
+
+    fn endpoints(&self, ca_pem: &str, tenant: &Tenant) -> Endpoints {
+        let app = tenant.apps.first();
+        let secret = app.and_then(|app| app.secrets.first());
+        Endpoints {
+            login: format!("https://localhost:{}", self.login.1.port()),
+            login_address: self.login.1,
+            submission: self.submission.1,
+            submission_host: "localhost".to_owned(),
+            smart_host: self.smart_host.as_ref().map(|(_, address)| *address),
+            control: format!("http://{}", self.control.1),
+            ca_pem: ca_pem.to_owned(),
+            tenant_id: tenant.id.clone(),
+            domains: tenant.domains.clone(),
+            client_id: app.map(|app| app.client_id.clone()).unwrap_or_default(),
+            client_secret: secret.map(|secret| secret.value.clone()).unwrap_or_default(),
+            mailboxes: Account::all(tenant),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, settings: &Settings) -> Result<Bound, StartError> {
     if !address.ip().is_loopback() && !settings.allow_remote {
         return Err(StartError::NotLoopback(address));
     }
@@ -258,8 +284,4 @@ fn with_identity(mut tenant: Tenant, directory: Option<&Path>) -> Result<Tenant,
         }
     }
     Ok(tenant)
-}
-
-fn first_secret(tenant: &Tenant) -> Hidden {
-    tenant.apps.first().and_then(|app| app.secrets.first()).map(|secret| secret.value.clone()).unwrap_or_default()
 }

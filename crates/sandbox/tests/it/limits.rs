@@ -61,6 +61,9 @@ async fn the_message_over_the_rate_is_stored_and_its_reply_waits_for_the_minute(
     assert!(!third.is_finished());
     sandbox.advance(Duration::from_secs(60));
     assert!(third.await.unwrap().starts_with("250 "));
+    let messages = sandbox.messages();
+    let slot = messages[2].replied_at.duration_since(messages[0].received_at);
+    assert_eq!((slot.as_secs(), messages[0].replied_at), (60, messages[0].received_at));
     let statistics = sandbox.statistics();
     let relay = statistics.mailboxes["relay@contoso.test"];
     assert_eq!((relay.delayed, relay.most_messages_in_a_minute, statistics.refused()), (1, 3, 0));
