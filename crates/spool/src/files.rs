@@ -69,6 +69,8 @@ pub(crate) fn write(files: &dyn Files, point: Point, mut file: &File, mut slices
         file.write_all(&whole)?;
         return Err(fault.error);
     }
+    // Nothing to write is no reason to call, and would look like an error.
+    IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         let some = slices.get(..AT_ONCE.min(slices.len())).unwrap_or_default();
         match file.write_vectored(some) {

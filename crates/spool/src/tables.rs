@@ -75,13 +75,13 @@ pub(crate) struct Tables {
 impl Tables {
     /// Opens, makes or migrates.
     pub(crate) fn open(spool: &Path) -> Result<Self, OpenError> {
-        let path = path(spool);
-        let failed = |error: rusqlite::Error| OpenError::Database { path: path.clone(), error: error.to_string() };
-        let connection = Connection::open(&path).map_err(failed)?;
-        prepare(&connection, spool, &path).map_err(|refusal| match refusal {
-            Refusal::Sql(error) => failed(error),
-            Refusal::Open(error) => *error,
-        })?;
+        Self::open_at(&path(spool), spool)
+    }
+
+    /// The same in another file.
+    pub(crate) fn open_at(path: &Path, spool: &Path) -> Result<Self, OpenError> {
+        let connection = Connection::open(path).map_err(|error| Refusal::Sql(error).at(path))?;
+        prepare(&connection, spool, path).map_err(|refusal| refusal.at(path))?;
         Ok(Self { connection, synced: None })
     }
 
@@ -399,6 +399,15 @@ enum Refusal {
     Open(Box<OpenError>),
 }
 
+impl Refusal {
+    fn at(self, path: &Path) -> OpenError {
+        match self {
+            Self::Sql(error) => OpenError::Database { path: path.to_owned(), error: error.to_string() },
+            Self::Open(error) => *error,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
@@ -408,16 +417,7 @@ impl From<rusqlite::Error> for Refusal {
 fn prepare(connection: &Connection, spool: &Path, path: &Path) -> Result<(), Refusal> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION && (application != 0 || tables != 0) {
-        return Err(Refusal::Open(Box::new(OpenError::Foreign { path: path.to_owned() })));
-    }
-    let known = MIGRATIONS.len() as i64;
-    if version > known {
-        return Err(Refusal::Open(Box::new(OpenError::Newer { dir: spool.to_owned(), found: version, known })));
-    }
+    let version = version(connection, spool, path)?;
     // These must come before the first table; on an existing database they change nothing.
     connection.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
@@ -430,6 +430,29 @@ fn prepare(connection: &Connection, spool: &Path, path: &Path) -> Result<(), Ref
          PRAGMA cache_size=-12288; PRAGMA temp_store=MEMORY;",
     )?;
     migrate(connection, version)
+}
+
+/// The format, 0 for an empty database. Refuses what is not ours or too new.
+fn version(connection: &Connection, spool: &Path, path: &Path) -> Result<i64, Refusal> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && (application != 0 || tables != 0) {
+        return Err(Refusal::Open(Box::new(OpenError::Foreign { path: path.to_owned() })));
+    }
+    let known = MIGRATIONS.len() as i64;
+    if version > known {
+        return Err(Refusal::Open(Box::new(OpenError::Newer { dir: spool.to_owned(), found: version, known })));
+    }
+    Ok(version)
+}
+
+/// The database of an existing spool for reading, after its format has been looked at.
+pub(crate) fn open_existing(spool: &Path) -> Result<(Connection, i64), OpenError> {
+    let path = path(spool);
+    let connection = open_to_read(spool).map_err(|error| Refusal::Sql(error).at(&path))?;
+    let version = version(&connection, spool, &path).map_err(|refusal| refusal.at(&path))?;
+    Ok((connection, version))
 }
 
 fn migrate(connection: &Connection, version: i64) -> Result<(), Refusal> {
