@@ -49,7 +49,7 @@ impl Server {
 
     /// Takes what the peer sent. Call only after `NeedInput`.
     pub fn handle_input(&mut self, bytes: &[u8]) {
-        if !matches!(self.phase(), Phase::Tls | Phase::Closed) {
+        if self.phase() != Phase::Closed {
             self.input.push(bytes);
         }
     }
@@ -103,10 +103,7 @@ impl Server {
             State::Chunk(chunk) => chunk.advance(input, session),
             State::Swallow(swallow) => swallow.advance(input, session),
             State::Deciding(question) => (State::Deciding(question), Some(Next::NeedInput)),
-            State::Handshake => {
-                input.clear();
-                (State::Handshake, Some(Next::TlsHandshake))
-            }
+            State::Handshake => (State::Handshake, Some(Next::TlsHandshake)),
             State::Aborting => (State::Idle, Some(Next::Abort)),
             State::Closing { abort: true } => (State::Closing { abort: false }, Some(Next::Abort)),
             State::Closing { abort: false } | State::Closed => {
@@ -140,6 +137,7 @@ impl Server {
     pub fn handle_tls(&mut self) {
         debug_assert!(self.phase() == Phase::Tls, "a handshake that nobody asked for");
         if self.phase() == Phase::Tls {
+            // RFC 3207 §6: what came in clear behind STARTTLS may be somebody else's.
             self.input.clear();
             self.session.start_anew();
             self.state = State::Idle;

@@ -20,6 +20,7 @@ macro_rules! transcripts {
 }
 
 transcripts!(
+    a_final_reply_that_is_none_leaves_it_unconfirmed,
     a_greeting_may_refuse,
     a_message_is_handed_over_pipelined,
     a_message_is_handed_over_step_by_step,
@@ -36,7 +37,9 @@ transcripts!(
     data_answered_with_250_breaks,
     data_refused_leaves_the_session_usable,
     ehlo_refused_for_now_is_not_followed_by_helo,
+    helo_after_starttls_offers_nothing,
     helo_follows_when_ehlo_is_not_understood,
+    mail_answered_with_354_breaks,
     mixed_codes_break,
     no_reply_at_all_breaks,
     only_offered_parameters_are_sent,
@@ -44,6 +47,8 @@ transcripts!(
     starttls_begins_anew,
     starttls_refused_leaves_the_session_usable,
     the_server_may_close_at_any_point,
+    the_server_may_close_at_the_end_of_content,
+    what_breaks_after_the_final_reply_leaves_nothing_unconfirmed,
     xoauth2_error_is_acknowledged_with_an_empty_line,
     xoauth2_goes_in_two_steps_when_long,
 );

@@ -256,6 +256,27 @@ fn a_request_is_not_sent_while_an_unasked_reply_waits() {
 }
 
 #[test]
+fn content_is_not_ended_if_the_server_has_spoken_already() {
+    let mut client = Client::new("relay.example", true);
+    let recipients = recipients(&[true]);
+    let transaction =
+        Transaction { reverse_path: "<a@b>".parse().unwrap(), parameters: Default::default(), recipients };
+    for said in ["220 mx\r\n", "250-mx\r\n250 PIPELINING\r\n"] {
+        client.handle_input(said.as_bytes());
+        client.poll();
+    }
+    client.begin(&transaction);
+    client.handle_input(b"250 OK\r\n250 OK\r\n354 Go on\r\n");
+    assert_eq!(client.poll(), client::Step::SendContent);
+    client.content(b"x\r\n");
+    client.output().clear();
+    client.handle_input(b"250 OK before its time\r\n");
+    client.end_content();
+    assert!(client.output().is_empty() && !client.awaits_final_reply());
+    assert!(matches!(client.poll(), client::Step::Broken { cause: client::BrokenSession::Unasked(_), .. }));
+}
+
+#[test]
 fn debug_of_the_machines_shows_no_secret() {
     let mut server = Server::new(Arc::new(Settings { auth_without_tls: true, ..settings() }), true);
     server.handle_input(b"AUTH PLAIN czNjcmV0s3cret");
@@ -268,6 +289,61 @@ fn debug_of_the_machines_shows_no_secret() {
     client.authenticate(&Credentials::Login { username: "anna".into(), password: "s3cret".into() });
     let shown = format!("{client:?}");
     assert!(!shown.contains("s3cret") && !shown.contains("czNjcmV0") && !shown.contains("[65, 85"), "{shown}");
+}
+
+/// A server that took EHLO, MAIL, RCPT and `command`, and all questions so far.
+fn server_after(command: &str) -> Server {
+    let mut server = Server::new(Arc::new(Settings { starttls: StartTls::Unavailable, ..settings() }), false);
+    server.handle_input(format!("EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n{command}").as_bytes());
+    loop {
+        match server.poll() {
+            server::Step::NeedInput => break,
+            server::Step::Content(_) => {}
+            _ => server.answer(Answer::Accept),
+        }
+    }
+    server.output().clear();
+    server
+}
+
+#[test]
+fn a_message_that_the_driver_dropped_is_not_aborted_again() {
+    let mut server = server_after("DATA\r\n");
+    server.refuse_content(reply("554 5.6.0 Not this"));
+    server.close_with(reply("421 4.4.2 Timed out"));
+    assert_eq!(server.poll(), server::Step::Close);
+    let mut server = server_after("DATA\r\n");
+    server.close_with(reply("421 4.4.2 Timed out"));
+    assert_eq!(server.poll(), server::Step::Abort);
+    assert_eq!(server.output().as_slice(), b"421 4.4.2 Timed out\r\n");
+    assert_eq!(server.poll(), server::Step::Close);
+}
+
+#[test]
+fn a_message_dropped_between_two_chunks_is_refused_at_the_next() {
+    let mut server = server_after("BDAT 1\r\nx");
+    server.refuse_content(reply("452 4.3.1 Disk full"));
+    server.handle_input(b"BDAT 4\r\nQUITBDAT 4 LAST\r\nQUIT");
+    assert_eq!(server.poll(), server::Step::NeedInput);
+    let said = String::from_utf8(std::mem::take(server.output())).unwrap();
+    assert_eq!(said.lines().map(|line| &line[..9]).collect::<Vec<_>>(), ["452 4.3.1", "503 5.5.1"]);
+}
+
+#[test]
+fn what_came_in_clear_is_gone_after_the_handshake() {
+    let mut server = Server::new(Arc::new(settings()), false);
+    assert_eq!(server.poll(), server::Step::Connected);
+    server.answer(Answer::Accept);
+    server.handle_input(b"STARTTLS\r\nRSET\r\n");
+    assert_eq!(server.poll(), server::Step::StartTls);
+    server.answer(Answer::Accept);
+    assert_eq!(server.poll(), server::Step::TlsHandshake);
+    server.handle_input(b"NOOP\r\nNO");
+    server.output().clear();
+    server.handle_tls();
+    server.handle_input(b"OP\r\n");
+    assert_eq!(server.poll(), server::Step::NeedInput);
+    assert_eq!(server.output().as_slice(), b"500 5.5.1 Command not recognised\r\n");
 }
 
 /// Not a time, which would depend on the machine: a work-load that takes minutes if any byte is looked at again.
