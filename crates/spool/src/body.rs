@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::embedded::Shared;
 use crate::files::{self, Point};
-use crate::memory::Claim;
+use crate::memory::{Claim, UnderWay};
 use crate::reserve::Promise;
 use crate::{store, sys};
 
@@ -39,6 +39,7 @@ pub(crate) struct Writer {
     checksum: crc32fast::Hasher,
     promise: Promise,
     kept: Kept,
+    under_way: UnderWay,
 }
 
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub(crate) struct Finished {
     pub(crate) size: u64,
     pub(crate) checksum: u32,
     pub(crate) payload: Payload,
+    /// Until it is handed to the appender.
+    pub(crate) under_way: UnderWay,
 }
 
 /// A body that belongs to a record.
@@ -102,7 +105,8 @@ impl Writer {
             }
         }
         let kept = Kept::InMemory { octets, claim };
-        Self { shared, id, size: 0, checksum: crc32fast::Hasher::new(), promise, kept }
+        let under_way = shared.receiving.one();
+        Self { shared, id, size: 0, checksum: crc32fast::Hasher::new(), promise, kept, under_way }
     }
 
     /// True if the piece is in memory now.
@@ -244,8 +248,8 @@ impl BodyWriter for Writer {
                 return Err(SpoolError::Failed(format!("the body of {} was given up after an error", self.id)));
             }
         };
-        let Self { shared, id, size, checksum, .. } = *self;
-        Ok(Box::new(Finished { shared, id, size, checksum: checksum.finalize(), payload }))
+        let Self { shared, id, size, checksum, under_way, .. } = *self;
+        Ok(Box::new(Finished { shared, id, size, checksum: checksum.finalize(), payload, under_way }))
     }
 }
 

@@ -27,6 +27,8 @@ use crate::transaction::{Changes, Claimed, Outcome, Transaction};
 
 /// A commit that need not be on stable storage is followed by one that is within this time.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);
+/// How long outcomes wait for others to be recorded with.
+const GATHER: Duration = Duration::from_millis(2);
 /// Tidied up so often even if there is always something else to do.
 const TIDY_UNDER_LOAD: Duration = Duration::from_secs(1);
 /// How long a failure without an answer to give rests before it is tried again.
@@ -167,6 +169,7 @@ impl Committer {
             match self.shared.works.take(&mut work, self.patience()) {
                 Taken::Over => return,
                 Taken::Items => {
+                    self.gather(&mut work);
                     let asks = self.sort(work.drain(..));
                     self.transact(asks);
                     self.verify();
@@ -180,6 +183,15 @@ impl Committer {
                     self.tidy();
                 }
             }
+        }
+    }
+
+    /// Nobody at the other end of a connection waits for an outcome to be recorded: under load they are taken together.
+    fn gather(&self, work: &mut Vec<Work>) {
+        let recorded = |work: &Work| matches!(work, Work::Row(_) | Work::Ask(Ask::Record { .. }));
+        if self.shared.leases.count() > 1 && work.iter().all(recorded) {
+            std::thread::sleep(GATHER);
+            self.shared.works.take(work, Duration::ZERO);
         }
     }
 

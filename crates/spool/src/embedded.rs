@@ -20,7 +20,7 @@ use crate::committer::{Ask, Committer, Work};
 use crate::files::{Files, System};
 use crate::gate::Gate;
 use crate::lease::Leases;
-use crate::memory::Memory;
+use crate::memory::{Memory, Receiving};
 use crate::reads::{self, Reader};
 use crate::recovery::{self, Recovered, RecoveryError};
 use crate::reserve::Room;
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     pub(crate) gate: Gate,
     pub(crate) memory: Memory,
+    pub(crate) receiving: Receiving,
     pub(crate) reader: Reader,
     last_id: Mutex<Option<MessageId>>,
     recovery: Vec<String>,
@@ -148,6 +149,7 @@ impl Embedded {
             store,
             gate: Gate::default(),
             memory: Memory::new(memory),
+            receiving: Receiving::default(),
             last_id: Mutex::new(last_id),
             recovery: lines,
             _lock: lock,
@@ -406,5 +408,18 @@ async fn join(threads: &Arc<Mutex<Threads>>, which: fn(&mut Threads) -> Option<J
     let thread = which(&mut lock(threads));
     if let Some(thread) = thread {
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+#[cfg(test)]
+impl Embedded {
+    /// At once, not within the second.
+    pub(crate) fn look_for_room(&self) {
+        self.shared.room.look();
+    }
+
+    /// Where a message is, if it is leased or has a row.
+    pub(crate) fn location(&self, id: MessageId) -> Option<Location> {
+        self.shared.leases.find(id).map(|(at, _)| at).or_else(|| self.shared.reader.location(id).unwrap())
     }
 }

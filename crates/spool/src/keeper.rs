@@ -22,7 +22,7 @@ const MOVE_OCTETS: u64 = 4 << 20;
 /// Given back at one go.
 const PAGES: u32 = 256;
 /// A current segment with so many dead octets, and nothing else in it, is ended.
-const DEAD_WEIGHT: u64 = 1 << 20;
+const DEAD_WEIGHT: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
 impl Committer {
     /// A closed spool opens again once everything that was promised has been seen on the disk, and the disk takes writes.

@@ -87,6 +87,10 @@ impl Leases {
         lock(&self.held).contains_key(&id)
     }
 
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.held).len()
+    }
+
     /// Whether all of these are leased.
     pub(crate) fn has_all(&self, mut ids: impl Iterator<Item = MessageId>) -> bool {
         let held = lock(&self.held);

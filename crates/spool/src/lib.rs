@@ -30,6 +30,8 @@ pub mod suite;
 mod sync;
 mod sys;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod tools;
 mod transaction;
 

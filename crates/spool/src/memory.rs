@@ -1,7 +1,7 @@
-//! How much of all sessions' bodies is in memory, and its limit.
+//! How much of all sessions' bodies is in memory, and its limit; and how many are being received.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The budget. Cheap to share.
 #[derive(Clone, Debug)]
@@ -25,6 +25,32 @@ impl Memory {
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(octets).filter(|sum| *sum <= limit))
             .is_ok()
+    }
+}
+
+/// How many bodies are being received right now: the appender waits a moment for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Receiving(Arc<AtomicUsize>);
+
+impl Receiving {
+    /// One more, until what comes back is dropped.
+    pub(crate) fn one(&self) -> UnderWay {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(&self.0))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A body that is being received.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::record::{self, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEA
 use crate::sys;
 
 /// No record begins past this; the next one opens a new segment.
-pub(crate) const SEGMENT_OCTETS: u64 = 64 << 20;
+pub(crate) const SEGMENT_OCTETS: u64 = if cfg!(test) { 256 << 10 } else { 64 << 20 };
 
 /// Directory of the segments.
 pub(crate) fn dir(spool: &Path) -> PathBuf {

@@ -1,0 +1,191 @@
+//! Power cuts: what had not been synced is cut off or garbled, what had been is there. Nothing acknowledged may be missing,
+//! nothing settled may be back.
+//!
+//! The database is taken as it was at its last synced commit, the segments as they are when the power goes, with their
+//! unsynced ends mangled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use queue::{Filter, MessageId, Spool};
+
+use super::faults::Faults;
+use crate::Embedded;
+use crate::files::Point;
+use crate::suite::{self, FixedClock, deferred, handed_over};
+use crate::sync::lock;
+
+const ROUNDS: u64 = 12;
+const TASKS: usize = 8;
+
+/// What stable storage holds.
+#[derive(Debug, Default)]
+struct Durable {
+    segments: BTreeMap<u64, u64>,
+    off: bool,
+}
+
+/// What the world was told.
+#[derive(Debug, Default)]
+struct Told {
+    accepted: BTreeSet<MessageId>,
+    settling: BTreeSet<MessageId>,
+    settled: BTreeSet<MessageId>,
+    refused: BTreeSet<MessageId>,
+}
+
+fn number(seed: &mut u64, bound: u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % bound
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_at_any_moment_loses_nothing_acknowledged_and_brings_nothing_settled_back() {
+    for round in 0..ROUNDS {
+        one_round(round).await;
+    }
+}
+
+async fn one_round(round: u64) {
+    let mut seed = round;
+    let (dir, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let durable = Arc::new(Mutex::new(Durable::default()));
+    let faults = Arc::new(Faults::default());
+    observe(&faults, &durable, dir.path().to_owned(), image.path().to_owned());
+    let spool = Arc::new(super::open(dir.path(), faults.clone()));
+    if round % 3 == 2 {
+        let times = 1 + usize::try_from(number(&mut seed, 2)).unwrap();
+        faults.fail(|point| point == Point::SyncSegment, times, std::io::ErrorKind::Other);
+    }
+    let told = Arc::new(Mutex::new(Told::default()));
+    let enough = usize::try_from(20 + number(&mut seed, 200)).unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| tokio::spawn(load(spool.clone(), told.clone(), seed ^ task as u64, enough)))
+        .collect();
+    while lock(&told).accepted.len() < enough && !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    // From here on the world hears nothing more; what it has heard must hold.
+    let told = std::mem::take(&mut *lock(&told));
+    cut(&durable, dir.path(), image.path(), &mut seed);
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    for task in tasks {
+        let _ = task.await;
+    }
+    drop(spool);
+    verify(image.path(), &told, round).await;
+}
+
+fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: PathBuf) {
+    let durable = Arc::clone(durable);
+    faults.on(move |point| {
+        let mut durable = lock(&durable);
+        match point {
+            Point::SyncedSegment { segment, end } => {
+                if !durable.off {
+                    durable.segments.insert(segment, end);
+                }
+            }
+            Point::Committed { synced: true } if !durable.off => {
+                for name in ["spool.db", "spool.db-wal"] {
+                    std::fs::copy(dir.join(name), image.join(name)).unwrap();
+                }
+            }
+            _ => {}
+        }
+    });
+}
+
+async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enough: usize) {
+    for _ in 0..enough {
+        let size = if number(&mut seed, 30) == 0 { 1_100_000 } else { usize::try_from(number(&mut seed, 30_000)).unwrap() };
+        let Ok(mut writer) = spool.body_writer(None) else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let id = writer.id();
+        writer.write(&suite::body_of(size)).await.unwrap();
+        let Ok(body) = writer.finish().await else { continue };
+        let Ok(message) = spool.enqueue(suite::new_message(id, suite::LANE, 2), body).await else {
+            lock(&told).refused.insert(id);
+            continue;
+        };
+        lock(&told).accepted.insert(id);
+        let message = match number(&mut seed, 4) {
+            0 => continue,
+            1 => deferred(handed_over(message, 1), FixedClock::START),
+            _ => handed_over(message, 2),
+        };
+        let settles = message.is_settled();
+        if settles {
+            lock(&told).settling.insert(id);
+        }
+        if spool.record(message).await.is_ok() && settles {
+            lock(&told).settled.insert(id);
+        }
+    }
+}
+
+/// The power goes.
+fn cut(durable: &Mutex<Durable>, dir: &Path, image: &Path, seed: &mut u64) {
+    let mut durable = lock(durable);
+    durable.off = true;
+    for name in ["seg", "big"] {
+        std::fs::create_dir_all(image.join(name)).unwrap();
+        for entry in std::fs::read_dir(dir.join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            // Some are being deleted right now, by a commit that the image already has.
+            let Ok(mut octets) = std::fs::read(&path) else { continue };
+            if name == "seg" {
+                let segment: u64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+                let synced = usize::try_from(durable.segments.get(&segment).copied().unwrap_or(0)).unwrap();
+                mangle(&mut octets, synced, seed);
+            }
+            std::fs::write(image.join(name).join(path.file_name().unwrap()), octets).unwrap();
+        }
+    }
+    if !image.join("spool.db").exists() {
+        std::fs::copy(dir.join("spool.db"), image.join("spool.db")).unwrap();
+        std::fs::copy(dir.join("spool.db-wal"), image.join("spool.db-wal")).unwrap();
+    }
+}
+
+fn mangle(octets: &mut Vec<u8>, synced: usize, seed: &mut u64) {
+    let unsynced = octets.len().saturating_sub(synced) as u64;
+    if unsynced == 0 {
+        return;
+    }
+    octets.truncate(synced + usize::try_from(number(seed, unsynced + 1)).unwrap());
+    for _ in 0..number(seed, 4) {
+        let length = octets.len().saturating_sub(synced) as u64;
+        if length > 0 {
+            let at = synced + usize::try_from(number(seed, length)).unwrap();
+            let end = (at + usize::try_from(number(seed, 5000)).unwrap()).min(octets.len());
+            octets[at..end].fill(0);
+        }
+    }
+}
+
+async fn verify(image: &Path, told: &Told, round: u64) {
+    let spool = super::open(image, Arc::default());
+    let recovery = spool.health().recovery;
+    assert!(!recovery.iter().any(|line| line.contains("DAMAGE")), "round {round}: {recovery:?}");
+    let queued: BTreeSet<_> = super::queued_ids(&spool).await.into_iter().collect();
+    let settled: BTreeSet<_> =
+        spool.history(&Filter::default(), None, 1000).await.unwrap().messages.into_iter().map(|m| m.id).collect();
+    for id in &told.accepted {
+        assert!(queued.contains(id) || told.settling.contains(id), "round {round}: {id} is lost");
+        assert!(queued.contains(id) != settled.contains(id), "round {round}: {id} is neither or both");
+    }
+    for id in &told.settled {
+        assert!(settled.contains(id), "round {round}: {id} is back");
+    }
+    for id in &told.refused {
+        assert!(!queued.contains(id) && !settled.contains(id), "round {round}: {id} was refused and is here");
+    }
+    super::all_whole(&spool).await;
+    spool.close().await.unwrap();
+    let report = crate::tools::check(image).unwrap();
+    assert!(report.is_sound(), "round {round}: {report}");
+}

@@ -1,0 +1,248 @@
+//! Writes, syncs and commits that fail.
+
+use std::io::ErrorKind;
+
+use queue::{Spool, SpoolError, SpoolState};
+
+use super::{Rig, accepting, all_whole, open, put, queued_ids};
+use crate::files::Point;
+use crate::suite::{self, FixedClock, deferred, enqueue, handed_over};
+
+fn sync(point: Point) -> bool {
+    point == Point::SyncSegment
+}
+fn write(point: Point) -> bool {
+    point == Point::WriteSegment
+}
+fn commit(point: Point) -> bool {
+    point == Point::Commit
+}
+fn committed(point: Point) -> bool {
+    matches!(point, Point::Committed { .. })
+}
+fn big(point: Point) -> bool {
+    matches!(point, Point::WriteBig | Point::SyncBig)
+}
+
+#[tokio::test]
+async fn a_failed_sync_closes_the_spool_until_it_has_been_verified_and_that_mail_never_comes_back() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let kept = put(&spool, 5000).await;
+    rig.faults.fail(sync, 2, ErrorKind::Other);
+    let refused = suite::enqueue_body(&spool, 1, &suite::body_of(5000)).await;
+    assert!(matches!(refused, Err(SpoolError::Closed(_))), "{refused:?}");
+    accepting(&spool).await;
+    let after = put(&spool, 5000).await;
+    assert_eq!(queued_ids(&spool).await, [kept.id, after.id]);
+    all_whole(&spool).await;
+    drop(spool);
+    let spool = rig.open();
+    assert_eq!(queued_ids(&spool).await, [kept.id, after.id]);
+    all_whole(&spool).await;
+}
+
+#[tokio::test]
+async fn a_segment_with_a_failed_sync_is_never_synced_again() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    put(&spool, 10).await;
+    rig.faults.fail(sync, 1, ErrorKind::Other);
+    assert!(suite::enqueue_body(&spool, 1, b"x").await.is_err());
+    rig.faults.seen();
+    accepting(&spool).await;
+    put(&spool, 10).await;
+    let synced: Vec<_> = rig.faults.seen().into_iter().filter(|point| matches!(point, Point::SyncedSegment { .. })).collect();
+    assert!(matches!(synced.as_slice(), [Point::SyncedSegment { segment: 2, .. }]), "{synced:?}");
+}
+
+#[tokio::test]
+async fn mail_whose_record_was_written_whole_before_the_sync_failed_does_not_come_back() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let kept = put(&spool, 100).await;
+    // As if the file could not be cut: its content is put back before the next start.
+    let segment = crate::segment::path(rig.path(), 1);
+    let (path, saved) = (segment.clone(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+    let save = saved.clone();
+    rig.faults.on(move |point| {
+        if point == Point::SyncSegment && save.lock().unwrap().is_empty() {
+            *save.lock().unwrap() = std::fs::read(&path).unwrap();
+        }
+    });
+    rig.faults.fail(sync, 1, ErrorKind::Other);
+    assert!(suite::enqueue_body(&spool, 1, b"never accepted").await.is_err());
+    accepting(&spool).await;
+    drop(spool);
+    let saved = saved.lock().unwrap().clone();
+    assert!(saved.windows(14).any(|octets| octets == b"never accepted"));
+    std::fs::write(&segment, saved).unwrap();
+    let spool = rig.open();
+    assert_eq!(queued_ids(&spool).await, [kept.id]);
+    assert_eq!(spool.health().recovery, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn while_the_failure_cannot_be_noted_the_spool_stays_closed() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let kept = put(&spool, 100).await;
+    rig.faults.fail(sync, 1, ErrorKind::Other);
+    rig.faults.fail(commit, usize::MAX, ErrorKind::Other);
+    assert!(suite::enqueue_body(&spool, 1, b"never accepted").await.is_err());
+    for _ in 0..20 {
+        assert!(matches!(spool.health().state, SpoolState::Closed { .. }));
+        assert!(spool.counters().await.is_err());
+        assert!(matches!(spool.body_writer(None), Err(SpoolError::Closed(_))));
+    }
+    rig.faults.heal();
+    accepting(&spool).await;
+    assert_eq!(queued_ids(&spool).await, [kept.id]);
+    drop(spool);
+    assert_eq!(queued_ids(&rig.open()).await, [kept.id]);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_half_way_leaves_nothing_and_harms_nobody() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let rig = Rig::new();
+        let spool = rig.open();
+        let kept = put(&spool, 5000).await;
+        rig.faults.fail_after(write, 2, kind, 3000);
+        let refused = suite::enqueue_body(&spool, 1, &suite::body_of(5000)).await;
+        let expected = matches!((kind, &refused), (ErrorKind::Other, Err(SpoolError::Closed(_))) | (_, Err(SpoolError::Full(_))));
+        assert!(expected, "{refused:?}");
+        rig.faults.heal();
+        spool_with_room(&spool).await;
+        let after = put(&spool, 5000).await;
+        drop(spool);
+        let spool = rig.open();
+        assert_eq!(queued_ids(&spool).await, [kept.id, after.id]);
+        assert_eq!(spool.health().recovery.len(), 1, "{:?}", spool.health().recovery);
+        all_whole(&spool).await;
+    }
+}
+
+/// Looks at once whether there is room again, instead of within the second.
+async fn spool_with_room(spool: &crate::Embedded) {
+    while spool.health().state != SpoolState::Accepting {
+        spool.look_for_room();
+        let _ = spool.counters().await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_that_cannot_be_written_or_synced_is_refused_and_leaves_nothing() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    for (kind, times) in [(ErrorKind::StorageFull, 1), (ErrorKind::Other, 1)] {
+        rig.faults.fail(big, times, kind);
+        assert!(suite::enqueue_body(&spool, 1, &suite::body_of(2 << 20)).await.is_err());
+        rig.faults.heal();
+        spool_with_room(&spool).await;
+        assert_eq!(std::fs::read_dir(crate::store::big_dir(rig.path())).unwrap().count(), 0);
+    }
+    put(&spool, 2 << 20).await;
+    all_whole(&spool).await;
+}
+
+#[tokio::test]
+async fn an_outcome_is_recorded_although_the_first_commit_fails() {
+    for at in [commit, committed] {
+        for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+            let rig = Rig::new();
+            let spool = rig.open();
+            let early = enqueue(&spool, 2, 100).await;
+            spool.counters().await.unwrap();
+            let late = enqueue(&spool, 3, 100).await;
+            let waits = enqueue(&spool, 1, 100).await;
+            for message in [early, late] {
+                rig.faults.fail(at, 1, kind);
+                spool.record(handed_over(message, 2)).await.unwrap();
+            }
+            let counters = spool.counters().await.unwrap();
+            assert_eq!((counters.accepted, counters.queued, counters.handed_over, counters.messages), (6, 2, 4, 2));
+            spool_with_room(&spool).await;
+            drop(spool);
+            let spool = rig.open();
+            let counters = spool.counters().await.unwrap();
+            assert_eq!((counters.accepted, counters.queued, counters.handed_over, counters.messages), (6, 2, 4, 2));
+            assert!(queued_ids(&spool).await.contains(&waits.id));
+            assert!(crate::tools::check(rig.path()).unwrap().is_sound());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_roll_back_leaves_counters_segments_and_leases_as_they_were() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let message = enqueue(&spool, 2, 100).await;
+    let free = put(&spool, 100).await;
+    rig.faults.fail(commit, 2, ErrorKind::Other);
+    let refused = spool.record(deferred(handed_over(message.clone(), 1), FixedClock::START)).await;
+    assert!(matches!(refused, Err(SpoolError::Closed(_))), "{refused:?}");
+    rig.faults.heal();
+    assert_eq!(spool.find(message.id).await.unwrap(), message, "the old state stands");
+    assert!(matches!(spool.claim(message.id).await, Err(SpoolError::Leased(_))), "and so does the lease");
+    rig.faults.fail(commit, 2, ErrorKind::Other);
+    assert!(spool.claim(free.id).await.is_err());
+    rig.faults.heal();
+    assert_eq!(spool.claim(free.id).await.unwrap(), free, "a claim that failed holds nothing");
+    let counters = spool.counters().await.unwrap();
+    assert_eq!((counters.accepted, counters.handed_over, counters.messages), (3, 0, 2));
+    spool.record(handed_over(message, 2)).await.unwrap();
+    assert!(spool.counters().await.unwrap().conserved());
+    spool.close().await.unwrap();
+    let report = crate::tools::check(rig.path()).unwrap();
+    assert!(report.is_sound(), "{report}");
+}
+
+#[tokio::test]
+async fn one_outcome_that_cannot_be_recorded_takes_no_other_with_it() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let (one, two) = (enqueue(&spool, 1, 10).await, enqueue(&spool, 1, 10).await);
+    let mut lost = one.clone();
+    lost.recipients.clear();
+    let (first, second) = tokio::join!(spool.record(lost), spool.record(handed_over(two, 1)));
+    assert!(matches!(first, Err(SpoolError::Failed(_))) && second.is_ok());
+    // A whole group whose transaction fails: each is tried by itself, the first of them fails again.
+    let (two, three) = (enqueue(&spool, 1, 10).await, enqueue(&spool, 1, 10).await);
+    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let mut first = true;
+    rig.faults.on(move |point| {
+        if point == Point::Commit && std::mem::take(&mut first) {
+            let _ = opened.recv();
+        }
+    });
+    let wait = spool.counters();
+    tokio::pin!(wait);
+    assert!(futures_poll(&mut wait).await.is_none());
+    let records = async { tokio::join!(spool.record(handed_over(one, 1)), spool.record(handed_over(two, 1)), spool.record(handed_over(three, 1))) };
+    tokio::pin!(records);
+    assert!(futures_poll(&mut records).await.is_none());
+    rig.faults.fail(commit, 0, ErrorKind::Other);
+    gate.send(()).unwrap();
+    wait.await.unwrap();
+    let (one, two, three) = records.await;
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    assert_eq!(spool.counters().await.unwrap().handed_over, 4);
+}
+
+/// Polls once.
+async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    tokio::select! { biased; done = future => Some(done), () = std::future::ready(()) => None }
+}
+
+#[tokio::test]
+async fn two_spools_never_share_a_directory() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0 };
+    let clock = std::sync::Arc::new(FixedClock::new());
+    let second = crate::Embedded::open(settings, clock, std::sync::Arc::default());
+    assert!(matches!(second, Err(crate::OpenError::InUse { .. })));
+    drop(spool);
+    open(rig.path(), rig.faults.clone());
+}

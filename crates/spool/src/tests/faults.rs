@@ -1,0 +1,75 @@
+//! Files that fail where and as often as a test says.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::files::{Fault, Files, Point};
+use crate::sync::lock;
+use crate::sys;
+
+type Hook = Box<dyn FnMut(Point) + Send>;
+
+#[derive(Default)]
+pub(crate) struct Faults {
+    rules: Mutex<Vec<Rule>>,
+    seen: Mutex<Vec<Point>>,
+    hook: Mutex<Option<Hook>>,
+    /// Octets free; 0: as the system says.
+    pub(crate) free: AtomicU64,
+}
+
+struct Rule {
+    at: fn(Point) -> bool,
+    times: usize,
+    kind: ErrorKind,
+    written: usize,
+}
+
+impl Faults {
+    /// The next so many operations of this kind fail.
+    pub(crate) fn fail(&self, at: fn(Point) -> bool, times: usize, kind: ErrorKind) {
+        self.fail_after(at, times, kind, 0);
+    }
+
+    /// The same for writes, after so many octets.
+    pub(crate) fn fail_after(&self, at: fn(Point) -> bool, times: usize, kind: ErrorKind, written: usize) {
+        lock(&self.rules).push(Rule { at, times, kind, written });
+    }
+
+    /// Everything works again.
+    pub(crate) fn heal(&self) {
+        lock(&self.rules).clear();
+    }
+
+    /// Called at every point, in the thread that is there.
+    pub(crate) fn on(&self, hook: impl FnMut(Point) + Send + 'static) {
+        *lock(&self.hook) = Some(Box::new(hook));
+    }
+
+    /// Points since the last call.
+    pub(crate) fn seen(&self) -> Vec<Point> {
+        std::mem::take(&mut *lock(&self.seen))
+    }
+}
+
+impl Files for Faults {
+    fn before(&self, point: Point) -> Result<(), Fault> {
+        lock(&self.seen).push(point);
+        if let Some(hook) = &mut *lock(&self.hook) {
+            hook(point);
+        }
+        let mut rules = lock(&self.rules);
+        let Some(rule) = rules.iter_mut().find(|rule| rule.times > 0 && (rule.at)(point)) else { return Ok(()) };
+        rule.times -= 1;
+        Err(Fault { error: Error::new(rule.kind, "as the test wants it"), written: rule.written })
+    }
+
+    fn free(&self, dir: &Path) -> std::io::Result<u64> {
+        match self.free.load(Ordering::Relaxed) {
+            0 => sys::free(dir),
+            free => Ok(free),
+        }
+    }
+}
