@@ -185,6 +185,47 @@ fn a_paused_lane_starts_one_probe_when_due_and_waits_longer_each_time() {
     assert_eq!(it.status(now)[0].paused, None);
 }
 
+/// Probes while everything fails; each goes back to the spool and is fetched again, the oldest first.
+fn probes(it: &mut Scheduler, classes: &HashMap<MessageId, Class>, count: usize) -> Vec<MessageId> {
+    let (mut store, mut now, mut probed) = (Store::default(), START, Vec::new());
+    while probed.len() < count {
+        while let Some(refill) = it.poll_refill(now) {
+            let (ids, next) = store.claim(&refill, now);
+            it.handle_claimed(&refill, &ids, next, now);
+        }
+        let Some(start) = it.poll_start(now) else {
+            now = it.next_wakeup(now).expect("stuck");
+            continue;
+        };
+        if start.probe {
+            probed.push(start.id);
+        }
+        it.handle_ended(&start.lane, &pause("x", 60), true, now);
+        store.put(&start.lane, classes[&start.id], START, start.id);
+        it.handle_due_at(&start.lane, classes[&start.id], START);
+    }
+    probed
+}
+
+#[test]
+fn a_message_that_failed_as_a_probe_goes_behind_the_others_of_its_lane() {
+    let in_lines = |lines: &[(Class, std::ops::Range<usize>)]| {
+        let mut it = scheduler(100, vec![lane("a", 1, None)]);
+        let mut classes = HashMap::new();
+        for (class, ids) in lines {
+            fill(&mut it, "a", *class, ids.clone());
+            classes.extend(ids.clone().map(|n| (id(n), *class)));
+        }
+        probes(&mut it, &classes, 6)
+    };
+    assert_eq!(in_lines(&[(Class::New, 0..3)]), [1, 2, 0, 1, 2, 0].map(id));
+    // Its line has the larger share, and nobody else in it.
+    let with_urgent = in_lines(&[(Class::Urgent, 0..1), (Class::Deferred, 1..3)]);
+    assert!(with_urgent.windows(2).all(|two| two[0] != two[1]), "{with_urgent:?}");
+    assert!((0..3).all(|n| with_urgent.contains(&id(n))), "{with_urgent:?}");
+    assert_eq!(in_lines(&[(Class::New, 0..1)]), [0; 6].map(id), "alone it is probed all the same");
+}
+
 #[test]
 fn a_pause_never_waits_longer_than_half_an_hour_unless_it_says_so() {
     let mut it = scheduler(100, vec![lane("a", 1, None)]);

@@ -2,7 +2,7 @@
 //!
 //! In: what attempts say about the lane. Out: from when an attempt may start, how many at once, and what to tell people.
 //! A resting lane goes on with one attempt at a time until one goes well; a paused lane starts one probe when it is due,
-//! and nothing else.
+//! and nothing else. The trouble may be with the one message that was the probe: the next one is another, if there is one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::LaneChange;
 use crate::retry::{later, sooner};
-use crate::{LaneVerdict, Pause};
+use crate::{LaneVerdict, MessageId, Pause};
 
 /// Neither a rest nor the wait for a probe is shorter.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -46,6 +46,8 @@ pub(super) struct Paused {
     interval: Duration,
     /// The attempt under way is the probe. Before it starts, all attempts from before the pause have ended.
     probing: bool,
+    /// The probe under way, or the one before.
+    last_probe: Option<MessageId>,
 }
 
 impl Health {
@@ -58,11 +60,20 @@ impl Health {
         }
     }
 
+    /// The message that failed as a probe: another one goes before it.
+    pub(super) fn last_probe(&self) -> Option<MessageId> {
+        match self {
+            Self::Paused(paused) => paused.last_probe,
+            _ => None,
+        }
+    }
+
     /// An attempt starts. Returns whether it is a probe.
-    pub(super) fn start(&mut self) -> bool {
+    pub(super) fn start(&mut self, id: MessageId) -> bool {
         match self {
             Self::Paused(paused) => {
                 paused.probing = true;
+                paused.last_probe = Some(id);
                 true
             }
             _ => false,
@@ -175,8 +186,11 @@ impl Health {
     fn pause(&mut self, pause: &Pause, since: Timestamp, now: Timestamp) -> LaneChange {
         let interval = pause.probe_after.max(SHORTEST);
         let probe_at = later(now, interval);
-        *self = Self::Paused(Box::new(Paused { pause: pause.clone(), since, probe_at, interval, probing: false }));
-        LaneChange::Paused(pause.clone())
+        let last_probe = self.last_probe();
+        let pause = pause.clone();
+        let told = LaneChange::Paused(pause.clone());
+        *self = Self::Paused(Box::new(Paused { pause, since, probe_at, interval, probing: false, last_probe }));
+        told
     }
 }
 

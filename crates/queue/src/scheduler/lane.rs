@@ -76,11 +76,16 @@ impl Lane {
         if self.start_at().is_none_or(|at| at > now) {
             return None;
         }
-        let [urgent, new, deferred] = WEIGHTS;
-        let line = choose([(&mut self.urgent, urgent), (&mut self.new, new), (&mut self.deferred, deferred)])?;
-        let id = line.pop()?;
+        let id = self.take(self.health.last_probe()).or_else(|| self.take(None))?;
         self.permits.start();
-        Some((id, self.health.start()))
+        Some((id, self.health.start(id)))
+    }
+
+    /// The next message, not that one.
+    fn take(&mut self, except: Option<MessageId>) -> Option<MessageId> {
+        let [urgent, new, deferred] = WEIGHTS;
+        let lines = [(&mut self.urgent, urgent), (&mut self.new, new), (&mut self.deferred, deferred)];
+        choose(lines, except)?.pop(except)
     }
 
     pub(super) fn end(&mut self, verdict: &LaneVerdict, counts: bool, now: Timestamp) -> Option<LaneChange> {

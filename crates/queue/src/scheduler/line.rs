@@ -105,8 +105,15 @@ impl Line {
         self.retry_at = Some(retry_at);
     }
 
-    pub(super) fn pop(&mut self) -> Option<MessageId> {
-        self.ids.pop_front()
+    /// The first that is not that one.
+    pub(super) fn pop(&mut self, except: Option<MessageId>) -> Option<MessageId> {
+        let place = self.ids.iter().position(|id| Some(*id) != except)?;
+        self.ids.remove(place)
+    }
+
+    /// Nothing stands here but, at most, that one.
+    fn has_none(&self, except: Option<MessageId>) -> bool {
+        self.ids.iter().all(|id| Some(*id) == except)
     }
 
     pub(super) fn remove(&mut self, id: MessageId) -> bool {
@@ -121,12 +128,13 @@ impl Line {
     }
 }
 
-/// Whose turn it is: the non-empty line that is furthest behind its share. An empty line has no share and saves none up.
-pub(super) fn choose(lines: [(&mut Line, i32); 3]) -> Option<&mut Line> {
+/// Whose turn it is: the line furthest behind its share among those with a message that is not that one. A line without
+/// has no share and saves none up.
+pub(super) fn choose(lines: [(&mut Line, i32); 3], except: Option<MessageId>) -> Option<&mut Line> {
     let mut shares = 0;
     let mut chosen: Option<&mut Line> = None;
     for (line, weight) in lines {
-        if line.is_empty() {
+        if line.has_none(except) {
             line.credit = 0;
             continue;
         }
