@@ -8,7 +8,7 @@ use serde::Deserialize;
 use smtp::Reply;
 
 use crate::matching::{Answer, CodePattern, Fit, ReplyPattern};
-use crate::row::{Action, Class, Evidence, Reference, Row, Source, TextMatch, Where};
+use crate::row::{About, Action, Class, Evidence, Reference, Row, Source, TextMatch, Where};
 
 const CODES: &str = include_str!("../data/codes.toml");
 const SOURCES: &str = include_str!("../data/sources.toml");
@@ -166,6 +166,7 @@ struct Written {
     r#match: Option<String>,
     class: Class,
     action: Action,
+    about: Option<About>,
     r#where: Option<Where>,
     text: Option<String>,
     meaning: String,
@@ -205,6 +206,7 @@ impl Written {
             source: self.source,
             class: self.class,
             action: self.action,
+            about: self.about,
             text: self.text,
             meaning: self.meaning,
             fix: self.fix,

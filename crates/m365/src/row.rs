@@ -58,6 +58,14 @@ pub enum Action {
     Split,
 }
 
+/// What a refusal is about, where it is less than its action says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum About {
+    /// The sender of this one message: mail of other senders goes on.
+    Sender,
+}
+
 /// On which way an SMTP answer is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -118,6 +126,9 @@ pub struct Row {
     pub class: Class,
     /// What to do.
     pub action: Action,
+    /// What it is about; `None`: as the action says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
     /// The server's text, abbreviated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

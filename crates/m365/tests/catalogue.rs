@@ -1,7 +1,7 @@
 //! The built-in table: every row can be reached by the answer it describes, and answers that look alike are told apart.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
 
-use posthouse_m365::{Action, Catalogue, Class, Evidence, Row, Source, Where};
+use posthouse_m365::{About, Action, Catalogue, Class, Evidence, Row, Source, Where};
 use smtp::client::Stage;
 use smtp::{EnhancedStatus, Reply, ReplyCode};
 
@@ -130,6 +130,31 @@ fn one_refusal_to_send_as_and_the_block_of_the_mailbox_are_told_apart_by_the_rep
     for text in [denied, blocked] {
         assert_eq!(class(554, text), Class::Config, "{text}");
         assert_eq!(class(550, text), Class::Throttle, "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_of_one_sender_is_told_from_trouble_of_the_mailbox() {
+    let about = |number, code, text| {
+        let found = Catalogue::builtin();
+        let row = found.smtp(Where::Submission, &reply(number, status(code), text)).unwrap();
+        assert_eq!(row.action, Action::StopSender, "{text}");
+        row.about
+    };
+    for (number, code, text) in [
+        (554, "5.2.252", "SendAsDenied; relay@contoso.com not allowed to send as boss@contoso.com"),
+        (550, "5.7.60", "SMTP; Client does not have permissions to send as this sender"),
+        (550, "5.7.1", "Client does not have permissions to send as this sender"),
+    ] {
+        assert_eq!(about(number, code, text), Some(About::Sender), "{text}");
+    }
+    for (number, code, text) in [
+        (550, "5.2.252", "Sender throttled due to continuous send as denied errors"),
+        (550, "5.2.251", "Sender throttled due to continuous mailbox full errors"),
+        (554, "5.2.2", "mailbox full; STOREDRV.Submission.Exception:QuotaExceededException"),
+        (554, "5.2.0", "STOREDRV.Submission.Exception:SubmissionQuotaExceededException"),
+    ] {
+        assert_eq!(about(number, code, text), None, "{text}");
     }
 }
 
