@@ -262,6 +262,7 @@ impl Committer {
 
     /// Puts things right as far as possible before the next attempt.
     fn recover(&mut self, trouble: &Trouble) {
+        self.doubtful = true;
         match trouble {
             Trouble::Full(_) => {
                 self.shared.room.give_up();
@@ -277,7 +278,6 @@ impl Committer {
     /// A connection after an error knows less than it thinks. Whether its last commit took effect is open.
     pub(crate) fn reopen(&mut self) -> bool {
         self.tables = None;
-        self.doubtful = true;
         self.shared.reader.close();
         let opened = files::allowed(&*self.shared.files, Point::OpenDatabase)
             .map_err(|error| error.to_string())

@@ -74,3 +74,8 @@ async fn put(spool: &Embedded, size: usize) -> Message {
     spool.release(message.id);
     message
 }
+
+/// Starts something without waiting for its end.
+async fn polled_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    tokio::select! { biased; done = future => Some(done), () = std::future::ready(()) => None }
+}

@@ -51,6 +51,7 @@ async fn damage_before_a_later_write_is_named_as_damage_and_costs_only_the_recor
     for _ in 0..5 {
         ids.push(put(&spool, 1000).await.id);
     }
+    spool.counters().await.unwrap();
     let at = spool.location(ids[1]).unwrap();
     drop(spool);
     without_rows(&rig);

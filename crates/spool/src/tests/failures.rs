@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use queue::{Spool, SpoolError, SpoolState};
 
-use super::{Rig, accepting, all_whole, open, put, queued_ids};
+use super::faults::Barrier;
+use super::{Rig, accepting, all_whole, open, polled_once, put, queued_ids};
 use crate::files::Point;
 use crate::suite::{self, FixedClock, deferred, enqueue, handed_over};
 
@@ -66,8 +67,9 @@ async fn mail_whose_record_was_written_whole_before_the_sync_failed_does_not_com
     let (path, saved) = (segment.clone(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
     let save = saved.clone();
     rig.faults.on(move |point| {
-        if point == Point::SyncSegment && save.lock().unwrap().is_empty() {
-            *save.lock().unwrap() = std::fs::read(&path).unwrap();
+        let mut saved = save.lock().unwrap();
+        if point == Point::SyncSegment && saved.is_empty() {
+            *saved = std::fs::read(&path).unwrap();
         }
     });
     rig.faults.fail(sync, 1, ErrorKind::Other);
@@ -207,27 +209,35 @@ async fn one_outcome_that_cannot_be_recorded_takes_no_other_with_it() {
     lost.recipients.clear();
     let (first, second) = tokio::join!(spool.record(lost), spool.record(handed_over(two, 1)));
     assert!(matches!(first, Err(SpoolError::Failed(_))) && second.is_ok());
-    // A whole group whose transaction fails: each is tried by itself, the first of them fails again.
+    // A whole group whose transaction fails: each is tried by itself, and the first of them fails again.
     let (two, three) = (enqueue(&spool, 1, 10).await, enqueue(&spool, 1, 10).await);
-    let (gate, opened) = std::sync::mpsc::channel::<()>();
-    let mut first = true;
-    rig.faults.on(move |point| {
-        if point == Point::Commit && std::mem::take(&mut first) {
-            let _ = opened.recv();
+    let (gate, barrier) = Barrier::new();
+    let through = std::sync::atomic::AtomicBool::new(true);
+    let faults = std::sync::Arc::downgrade(&rig.faults);
+    // The commit of a question is held up and then let through; those of the group after it, and of its first, are not.
+    rig.faults.on(move |point| match point {
+        Point::Commit => barrier.pass(),
+        Point::Committed { .. } if through.swap(false, std::sync::atomic::Ordering::Relaxed) => {
+            faults.upgrade().unwrap().fail(commit, 2, ErrorKind::StorageFull);
         }
+        _ => {}
     });
     let wait = spool.counters();
     tokio::pin!(wait);
-    assert!(futures_poll(&mut wait).await.is_none());
-    let records = async { tokio::join!(spool.record(handed_over(one, 1)), spool.record(handed_over(two, 1)), spool.record(handed_over(three, 1))) };
+    assert!(polled_once(&mut wait).await.is_none());
+    let records = async {
+        let settled = [one, two, three].map(|message| handed_over(message, 1));
+        let [one, two, three] = settled.map(|message| spool.record(message));
+        tokio::join!(one, two, three)
+    };
     tokio::pin!(records);
-    assert!(futures_poll(&mut records).await.is_none());
-    rig.faults.fail(commit, 0, ErrorKind::Other);
+    assert!(polled_once(&mut records).await.is_none());
     gate.send(()).unwrap();
     wait.await.unwrap();
     let (one, two, three) = records.await;
-    assert!(one.is_ok() && two.is_ok() && three.is_ok());
-    assert_eq!(spool.counters().await.unwrap().handed_over, 4);
+    let failed = [one, two, three].into_iter().filter(|result| matches!(result, Err(SpoolError::Full(_)))).count();
+    assert_eq!(failed, 1);
+    assert_eq!(spool.counters().await.unwrap().handed_over, 3);
 }
 
 /// Polls once.

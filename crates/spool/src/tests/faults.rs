@@ -2,14 +2,14 @@
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, mpsc};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::files::{Fault, Files, Point};
 use crate::sync::lock;
 use crate::sys;
 
-type Hook = Box<dyn FnMut(Point) + Send>;
+type Hook = Arc<dyn Fn(Point) + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Faults {
@@ -44,8 +44,8 @@ impl Faults {
     }
 
     /// Called at every point, in the thread that is there.
-    pub(crate) fn on(&self, hook: impl FnMut(Point) + Send + 'static) {
-        *lock(&self.hook) = Some(Box::new(hook));
+    pub(crate) fn on(&self, hook: impl Fn(Point) + Send + Sync + 'static) {
+        *lock(&self.hook) = Some(Arc::new(hook));
     }
 
     /// Points since the last call.
@@ -54,10 +54,29 @@ impl Faults {
     }
 }
 
+/// Holds up whoever comes to a point until it is opened, by sending or by dropping the other end.
+pub(crate) struct Barrier(Mutex<Option<mpsc::Receiver<()>>>);
+
+impl Barrier {
+    pub(crate) fn new() -> (mpsc::Sender<()>, Self) {
+        let (open, opened) = mpsc::channel();
+        (open, Self(Mutex::new(Some(opened))))
+    }
+
+    /// Only the first who comes waits.
+    pub(crate) fn pass(&self) {
+        let opened = lock(&self.0).take();
+        if let Some(opened) = opened {
+            let _ = opened.recv();
+        }
+    }
+}
+
 impl Files for Faults {
     fn before(&self, point: Point) -> Result<(), Fault> {
         lock(&self.seen).push(point);
-        if let Some(hook) = &mut *lock(&self.hook) {
+        let hook = lock(&self.hook).clone();
+        if let Some(hook) = hook {
             hook(point);
         }
         let mut rules = lock(&self.rules);

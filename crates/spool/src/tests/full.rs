@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use queue::{Spool, SpoolError, SpoolState};
 
-use super::{Rig, all_whole, queued_ids};
+use super::faults::Barrier;
+use super::{Rig, all_whole, polled_once, queued_ids};
 use crate::files::Point;
 use crate::suite::{self, enqueue, handed_over};
 
@@ -48,29 +49,26 @@ async fn a_full_disk_refuses_the_large_of_a_group_and_takes_the_small() {
     let spool = rig.open();
     enqueue(&spool, 1, 10).await;
     // The appender is held up in a sync, so that the next two are one group.
-    let (gate, opened) = std::sync::mpsc::channel::<()>();
-    let mut held = false;
+    let (gate, barrier) = Barrier::new();
     rig.faults.on(move |point| {
-        if point == Point::SyncSegment && !std::mem::replace(&mut held, true) {
-            let _ = opened.recv();
+        if point == Point::SyncSegment {
+            barrier.pass();
         }
     });
     let (large, small) = (suite::body_of(90_000), suite::body_of(10));
-    let three = async {
-        tokio::join!(
-            suite::enqueue_body(&spool, 1, b"first"),
-            suite::enqueue_body(&spool, 1, &large),
-            suite::enqueue_body(&spool, 1, &small),
-            async {
-                // By now the others have been handed to the appender.
-                tokio::task::yield_now().await;
-                rig.faults.fail(write, 2, ErrorKind::StorageFull);
-                gate.send(()).unwrap();
-            }
-        )
-    };
-    let (first, large, small, ()) = three.await;
-    assert!(first.is_ok());
+    rig.faults.seen();
+    let mut first = Box::pin(suite::enqueue_body(&spool, 1, b"first"));
+    assert!(polled_once(&mut first).await.is_none());
+    while !rig.faults.seen().contains(&Point::SyncSegment) {
+        tokio::task::yield_now().await;
+    }
+    let both = async { tokio::join!(suite::enqueue_body(&spool, 1, &large), suite::enqueue_body(&spool, 1, &small)) };
+    let mut group = Box::pin(both);
+    assert!(polled_once(&mut group).await.is_none());
+    rig.faults.fail(write, 2, ErrorKind::StorageFull);
+    gate.send(()).unwrap();
+    assert!(first.await.is_ok());
+    let (large, small) = group.await;
     assert!(matches!(large, Err(SpoolError::Full(_))), "{large:?}");
     assert!(small.is_ok(), "{small:?}");
     let ids = queued_ids(&spool).await;

@@ -1,9 +1,8 @@
 //! When segments and large bodies may go, and that they do.
 
-use std::sync::mpsc;
-
 use queue::{Spool, SpoolState};
 
+use super::faults::Barrier;
 use super::{Rig, all_whole, put, queued};
 use crate::files::Point;
 use crate::suite::{self, FixedClock, deferred, enqueue, handed_over};
@@ -23,10 +22,10 @@ async fn with_a_slow_committer_no_segment_goes_whose_rows_have_not_arrived() {
     let spool = rig.open();
     let settled = enqueue(&spool, 1, 1000).await;
     let waits = enqueue(&spool, 1, 1000).await;
-    let (gate, opened) = mpsc::channel::<()>();
+    let (gate, barrier) = Barrier::new();
     rig.faults.on(move |point| {
         if point == Point::Commit {
-            let _ = opened.recv();
+            barrier.pass();
         }
     });
     // The first outcome is held up in its commit while the appender goes through several segments.

@@ -92,7 +92,11 @@ pub fn check(dir: &Path) -> Result<CheckReport, ToolError> {
         },
         live: HashMap::new(),
     };
-    check.run()?;
+    match check.run() {
+        // What cannot be read is a finding, not a reason to report nothing.
+        Err(ToolError::Database(error)) => check.report.problems.push(format!("spool.db: {error}")),
+        other => other?,
+    }
     Ok(check.report)
 }
 
