@@ -80,12 +80,15 @@ pub(crate) fn story_event(event: &queue::StoryEvent, paths: &[String]) -> StoryE
 fn step(happening: &Happening, paths: &[String]) -> Step {
     match happening {
         Happening::Accepted => Step::Accepted,
-        Happening::Attempted { lane, took_ms, results } => Step::Attempted {
+        Happening::Attempted { lane, took_ms, results, notes } => Step::Attempted {
             lane: lane.to_string(),
             took_ms: *took_ms,
             outcomes: results.iter().map(|(indices, what)| outcome(what, named(indices, paths))).collect(),
+            notes: notes.clone(),
         },
-        Happening::Waiting { reason } => Step::Waiting { reason: reason.clone() },
+        Happening::Waiting { reason, hint, notes } => {
+            Step::Waiting { reason: reason.clone(), hint: hint.clone(), notes: notes.clone() }
+        }
         Happening::Delayed => Step::Delayed,
         Happening::Expired => Step::Expired,
         Happening::Held { reason } => Step::Held { reason: reason.clone() },

@@ -216,11 +216,20 @@ pub enum Step {
         took_ms: u64,
         /// What came of it.
         outcomes: Vec<Outcome>,
+        /// What happened on the way and is worth telling although the attempt went on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
-    /// The lane cannot take it for now; this was no attempt.
+    /// It cannot go for now, by trouble of the lane or until somebody acts; this does not count as an attempt.
     Waiting {
         /// Why.
         reason: String,
+        /// What it means and what to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// As of an attempt.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Older than the warning time.
     Delayed,

@@ -47,7 +47,7 @@ impl Steps {
         let now = self.context.clock.now();
         let (told, random) = (message.story.len(), spread(message.id, message.attempts));
         let settled = settle(*message, &report, &self.context.retry, now, random);
-        tell::attempted(&self.context, &settled, &report, now);
+        tell::attempted(&self.context, &settled, told, &report, now);
         self.keep(settled, told).await;
     }
 
@@ -81,6 +81,7 @@ impl Steps {
             lane: LaneVerdict::Neutral,
             reached_mail: true,
             took_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
+            notes: Vec::new(),
         }
     }
 

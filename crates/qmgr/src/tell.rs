@@ -1,21 +1,27 @@
 //! What people and programs are told: log lines, metrics, events.
 //!
 //! One line for each outcome, with the id, the lane, the number of recipients and the remote's code; one alert for each
-//! pause of a lane, with reason and remedy, and one line when it is over.
+//! pause of a lane, with reason and remedy, and one line when it is over; one alert for a message that waits for somebody to
+//! act although its lane works.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{AttemptReport, Happening, LaneName, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent};
+use queue::{
+    AttemptReport, Happening, LaneName, LaneVerdict, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent,
+};
 
 use crate::context::Context;
 use crate::words::Wish;
 use crate::{Event, MessageEvent};
 
-/// After an attempt: the outcomes, and expiry if it followed.
-pub(crate) fn attempted(context: &Context, settled: &Message, report: &AttemptReport, now: Timestamp) {
+/// After an attempt: the outcomes, and expiry if it followed. `told`: events of the story from before it.
+pub(crate) fn attempted(context: &Context, settled: &Message, told: usize, report: &AttemptReport, now: Timestamp) {
     for (indices, outcome) in &report.results {
-        outcome_line(settled, indices.len(), outcome, report.took_ms);
+        match remedy(outcome, &report.lane).filter(|remedy| is_new(settled, told, remedy)) {
+            Some(remedy) => stuck_line(settled, indices.len(), outcome, remedy),
+            None => outcome_line(settled, indices.len(), outcome, report.took_ms),
+        }
         let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
         indices.iter().for_each(|_| context.metrics.outcome(&settled.lane.0, name, &code));
         if matches!(outcome, Outcome::HandedOver { .. }) {
@@ -52,6 +58,40 @@ fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms
             );
         }
     }
+}
+
+/// What somebody must do for this message alone: an attempt that did not count, although the lane works.
+fn remedy<'a>(outcome: &'a Outcome, lane: &LaneVerdict) -> Option<&'a str> {
+    match outcome {
+        Outcome::Deferred { hint: Some(hint), counts: false, .. } if *lane == LaneVerdict::Healthy => Some(hint),
+        _ => None,
+    }
+}
+
+/// Whether the story did not say so before. The reason may differ each time: servers put the time into their words.
+fn is_new(message: &Message, told: usize, remedy: &str) -> bool {
+    let says = |hint: Option<&String>| hint.is_some_and(|hint| hint == remedy);
+    !message.story.iter().take(told).any(|event| match &event.what {
+        Happening::Waiting { hint, .. } => says(hint.as_ref()),
+        Happening::Attempted { results, .. } => results.iter().any(|(_, outcome)| match outcome {
+            Outcome::Deferred { hint, counts: false, .. } => says(hint.as_ref()),
+            _ => false,
+        }),
+        _ => false,
+    })
+}
+
+/// Once for a message: it waits for somebody to act.
+fn stuck_line(message: &Message, recipients: usize, outcome: &Outcome, remedy: &str) {
+    let Outcome::Deferred { reason, .. } = outcome else { return };
+    let (id, lane, next) = (message.id, &message.lane, message.due_at);
+    let (client, code) = (message.origin.client.as_ref(), remote(outcome).map(code).unwrap_or_default());
+    tracing::warn!(
+        alert = true,
+        %id, %lane, client, recipients, code, reason, remedy, %next,
+        "this message is refused although its lane works: it is kept, and tried again now and then until somebody acts; \
+         other mail goes on"
+    );
 }
 
 /// Recipients whose time was up just now.

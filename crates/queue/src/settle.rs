@@ -18,8 +18,15 @@ use crate::{
 /// Octets kept of one reply. Exchange's longest replies have about 1,000.
 const REPLY_LIMIT: usize = 4096;
 
+/// Notes kept of one attempt, and octets of each.
+const NOTES_LIMIT: usize = 8;
+const NOTE_LIMIT: usize = 512;
+
 /// Wait after trouble that neither counts nor makes the lane wait, so that it does not repeat at machine speed.
 const UNCOUNTED_WAIT: Duration = Duration::from_secs(60);
+
+/// Once its life is over, a message whose attempts do not count waits no longer than this, whatever patience is asked for.
+const UNCOUNTED_LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Applies a report. Recipients that the report does not name are left as they are (queued).
 pub fn settle(
@@ -105,26 +112,36 @@ fn defers_and_counts(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Deferred { counts: true, .. } | Outcome::Unconfirmed { .. })
 }
 
-/// Adds the attempt to the story; trouble of the lane alone as one `Waiting`, however often it repeats.
+/// Adds the attempt to the story; an uncounted one as one `Waiting`, however often the same trouble repeats.
 fn note_attempt(message: &mut Message, report: &AttemptReport, now: Timestamp) {
     let waiting = report.results.iter().find_map(|(_, outcome)| match outcome {
-        Outcome::Deferred { reason, counts: false, .. } => Some(reason),
+        Outcome::Deferred { reason, hint, counts: false, .. } => Some((reason, hint)),
         _ => None,
     });
+    let notes = || report.notes.iter().take(NOTES_LIMIT).map(|note| clipped_note(note)).collect();
     let what = match waiting {
-        Some(reason) if !report.results.iter().any(|(_, outcome)| counts(outcome)) => {
-            Happening::Waiting { reason: reason.clone() }
+        Some((reason, hint)) if !report.results.iter().any(|(_, outcome)| counts(outcome)) => {
+            if message.story.last().is_some_and(|last| is_waiting_for(&last.what, reason)) {
+                return;
+            }
+            Happening::Waiting { reason: reason.clone(), hint: hint.clone(), notes: notes() }
         }
         _ => Happening::Attempted {
             lane: message.lane.clone(),
             took_ms: report.took_ms,
             results: report.results.iter().map(|(indices, outcome)| (indices.clone(), kept(outcome))).collect(),
+            notes: notes(),
         },
     };
-    let repeats = matches!(what, Happening::Waiting { .. }) && message.story.last().is_some_and(|e| e.what == what);
-    if !repeats {
-        message.note(StoryEvent { at: now, what });
-    }
+    message.note(StoryEvent { at: now, what });
+}
+
+fn is_waiting_for(what: &Happening, trouble: &str) -> bool {
+    matches!(what, Happening::Waiting { reason, .. } if reason == trouble)
+}
+
+fn clipped_note(note: &str) -> String {
+    note.get(..note.floor_char_boundary(NOTE_LIMIT)).unwrap_or(note).to_owned()
 }
 
 /// Sets the next due time of a message that is still queued, or ends its life.
@@ -141,7 +158,7 @@ fn reschedule(message: &mut Message, report: &AttemptReport, policy: &RetryPolic
         .flat_map(|(indices, _)| indices.iter().copied())
         .collect();
     if counted.is_empty() {
-        let longest = policy.expires_at(message.accepted_at).max(later(now, UNCOUNTED_WAIT));
+        let longest = policy.expires_at(message.accepted_at).max(later(now, UNCOUNTED_LONGEST));
         message.due_at = uncounted_due(message.due_at, &report.lane, not_before, now).min(longest);
         return;
     }
@@ -309,7 +326,7 @@ mod tests {
     }
 
     fn report(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
-        AttemptReport { results, lane: LaneVerdict::Neutral, reached_mail: true, took_ms: 5 }
+        AttemptReport { results, lane: LaneVerdict::Neutral, reached_mail: true, took_ms: 5, notes: Vec::new() }
     }
 
     fn paused(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
@@ -360,7 +377,7 @@ mod tests {
         assert_eq!(message.attempts, 0);
         assert_eq!(message.due_at, ACCEPTED, "it keeps its place in the line");
         let told: Vec<_> = message.story.iter().map(|event| &event.what).collect();
-        let waiting = Happening::Waiting { reason: "trouble".to_owned() };
+        let waiting = Happening::Waiting { reason: "trouble".to_owned(), hint: None, notes: Vec::new() };
         assert_eq!(told, [&Happening::Accepted, &waiting, &Happening::Delayed, &waiting]);
         assert_eq!(expire_check(&message, &RetryPolicy::default(), after(1_000 * HOUR)), None);
     }
@@ -369,6 +386,70 @@ mod tests {
     fn trouble_that_neither_counts_nor_makes_the_lane_wait_is_not_repeated_at_once() {
         let message = settled(message(1), &report(vec![(vec![0], deferred(false))]), after(10));
         assert_eq!((message.attempts, message.due_at), (0, after(70)));
+    }
+
+    #[test]
+    fn patience_that_is_asked_for_is_given_past_the_end_of_life_too_and_within_reason() {
+        let month = 30 * 24 * HOUR;
+        for (asked, given) in [(HOUR / 2, HOUR / 2), (month, HOUR)] {
+            let not_before = Some(after(month + asked));
+            let refused =
+                Outcome::Deferred { reason: "x".to_owned(), hint: None, not_before, remote: None, counts: false };
+            let healthy = AttemptReport { lane: LaneVerdict::Healthy, ..report(vec![(vec![0], refused)]) };
+            let message = settled(message(1), &healthy, after(month));
+            assert_eq!(message.due_at, after(month + given));
+            assert!(message.recipients[0].state.is_queued());
+        }
+    }
+
+    #[test]
+    fn notes_and_the_hint_of_what_is_waited_for_are_told_and_do_not_grow() {
+        let notes: Vec<String> = (0..20).map(|n| format!("{n} {}", "é".repeat(1_000))).collect();
+        let hint = Some("renew it".to_owned());
+        let trouble = Outcome::Deferred {
+            reason: "refused".to_owned(),
+            hint: hint.clone(),
+            not_before: None,
+            remote: None,
+            counts: false,
+        };
+        let waiting = AttemptReport { notes: notes.clone(), ..paused(vec![(vec![0], trouble)]) };
+        let taken = AttemptReport { notes, ..report(vec![(vec![0], handed_over())]) };
+        let first = settled(message(1), &waiting, after(1));
+        // Merged although it was another way there.
+        let second = settled(first, &AttemptReport { notes: Vec::new(), ..waiting }, after(2));
+        let third = settled(second, &taken, after(3));
+        let [_, StoryEvent { what: Happening::Waiting { hint: told, notes: one, .. }, .. }, last] = &third.story[..]
+        else {
+            panic!("{:?}", third.story)
+        };
+        let Happening::Attempted { notes: other, .. } = &last.what else { panic!("{last:?}") };
+        assert_eq!((told, one), (&hint, other));
+        assert_eq!((one.len(), one[7].len()), (NOTES_LIMIT, NOTE_LIMIT));
+        assert!(one[7].starts_with("7 é"));
+    }
+
+    #[test]
+    fn stories_from_before_there_were_notes_still_load() {
+        for (stored, wanted) in [
+            (
+                r#"{"at":"2027-01-15T08:00:00Z","event":"waiting","reason":"trouble"}"#,
+                Happening::Waiting { reason: "trouble".to_owned(), hint: None, notes: Vec::new() },
+            ),
+            (
+                r#"{"at":"2027-01-15T08:00:00Z","event":"attempted","lane":"lane","took_ms":5,"results":[]}"#,
+                Happening::Attempted {
+                    lane: LaneName("lane".into()),
+                    took_ms: 5,
+                    results: Vec::new(),
+                    notes: Vec::new(),
+                },
+            ),
+        ] {
+            let event: StoryEvent = serde_json::from_str(stored).unwrap();
+            assert_eq!(event.what, wanted);
+            assert_eq!(serde_json::to_string(&event).unwrap(), stored, "and are stored as they were");
+        }
     }
 
     #[test]

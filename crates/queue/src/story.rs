@@ -29,11 +29,21 @@ pub enum Happening {
         took_ms: u64,
         /// What came of it: each outcome with the indices of the recipients (in the order of RCPT TO) that it holds for.
         results: Vec<(Vec<u32>, Outcome)>,
+        /// See [`AttemptReport::notes`](crate::AttemptReport::notes).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
-    /// An attempt was not counted: the lane's trouble (repeats of the same trouble are merged).
+    /// An attempt was not counted: trouble of the lane, or one that somebody must end (repeats of the same trouble are
+    /// merged).
     Waiting {
         /// Why.
         reason: String,
+        /// What it means and what to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// As of an attempt; of the first one, where repeats are merged.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Older than the warning time.
     Delayed,

@@ -27,6 +27,8 @@ pub struct AttemptReport {
     pub reached_mail: bool,
     /// How long it took, in milliseconds, connecting included.
     pub took_ms: u64,
+    /// What happened on the way that is worth telling although the attempt went on: one line each, in order, few.
+    pub notes: Vec<String>,
 }
 
 /// What an attempt says about its lane.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use jiff::Timestamp;
 use queue::{Attempt, AttemptReport, BodyReader, LaneVerdict, Message, Outcome};
 use smtp::Reply;
 use smtp::client::{Stage, Transaction};
@@ -29,17 +30,27 @@ pub(crate) struct Run<'a> {
     transport: &'a SmtpTransport,
     message: &'a Message,
     content: Content,
+    /// When the attempt began, by the calendar and for measuring.
+    began_at: Timestamp,
+    began: Instant,
     /// Recipients of the transactions to come.
     left: VecDeque<Vec<u32>>,
     report: Report,
     session: Option<Session>,
     /// The session was idle and has not proved to be alive.
     reused: bool,
+    /// Transactions that were not refused for their number of recipients.
+    transactions: usize,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) async fn attempt(transport: &'a SmtpTransport, attempt: Attempt<'a>, body: BodyReader) -> AttemptReport {
-        let started = Instant::now();
+    pub(crate) async fn attempt(
+        transport: &'a SmtpTransport,
+        attempt: Attempt<'a>,
+        body: BodyReader,
+        began_at: Timestamp,
+    ) -> AttemptReport {
+        let began = Instant::now();
         let Attempt { message, mut recipients } = attempt;
         recipients.sort_unstable();
         recipients.dedup();
@@ -52,12 +63,23 @@ impl<'a> Run<'a> {
             Ok(_) if recipients.is_empty() => {}
             Ok(content) => {
                 let left = VecDeque::from([recipients]);
-                let mut run = Run { transport, message, content, left, report, session: None, reused: false };
+                let mut run = Run {
+                    transport,
+                    message,
+                    content,
+                    began_at,
+                    began,
+                    left,
+                    report,
+                    session: None,
+                    reused: false,
+                    transactions: 0,
+                };
                 run.all().await;
                 report = run.report;
             }
         }
-        report.finish(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+        report.finish(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     async fn all(&mut self) {
@@ -68,6 +90,11 @@ impl<'a> Run<'a> {
             }
         }
         self.postpone();
+        if self.transactions > 1 {
+            let several =
+                format!("sent in {} transactions: the server takes fewer recipients at once", self.transactions);
+            self.report.notes.add(several);
+        }
         if let Some(session) = self.session.take() {
             self.transport.pool.give(session);
         }
@@ -87,8 +114,9 @@ impl<'a> Run<'a> {
         };
         let timeouts = &self.transport.next_hop.settings.timeouts;
         let ending = converse(&mut session, &transaction, &mut self.content, timeouts).await;
-        if self.reused && ending.was_dead(&session) {
+        if let Some(cause) = ending.death(&session).filter(|_| self.reused) {
             tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead");
+            self.report.notes.add(format!("an idle connection had died ({cause}) and was replaced"));
             // The other idle ones are not trusted either: the next connection is a new one.
             self.transport.pool.clear();
             self.left.push_front(recipients);
@@ -115,9 +143,9 @@ impl<'a> Run<'a> {
         if recipients.len() > most {
             self.left.push_front(recipients.split_off(most));
         }
-        if plan::loses_dsn(self.message, offered) {
-            tracing::debug!(id = %self.message.id, peer = %session.peer, "DSN is not offered: NOTIFY, ORCPT, RET, ENVID stay");
-        }
+        let host = &self.transport.next_hop.settings.host;
+        let left_out = plan.left_out(self.message, &recipients, offered, host);
+        left_out.into_iter().for_each(|note| self.report.notes.add(note));
         let transaction = plan.transaction(self.message, &recipients, offered);
         Some((recipients, transaction))
     }
@@ -141,7 +169,7 @@ impl<'a> Run<'a> {
             let reason = format!("{}: all connections are in use", next_hop.label);
             return Err(Refusal::new(reason, LaneVerdict::Neutral));
         };
-        next_hop.open(permit).await
+        next_hop.open(permit, &mut self.report.notes).await
     }
 
     fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>) {
@@ -152,11 +180,13 @@ impl<'a> Run<'a> {
         }
         session.refusals = if ending.is_accepted() { 0 } else { session.refusals + 1 };
         let NextHop { rules, label, .. } = &self.transport.next_hop;
+        let now = self.began_at.checked_add(self.began.elapsed()).unwrap_or(Timestamp::MAX);
         let report = &mut self.report;
-        let mut judge = Judge { rules, peer: &session.peer, host: label, dot_sent: session.dot_sent, report };
+        let mut judge = Judge { rules, peer: &session.peer, host: label, dot_sent: session.dot_sent, now, report };
         let Left { surplus, too_many } = judge.judge(ending, recipients);
-        if let Some((recipients, stage, reply)) = too_many {
-            self.halve(recipients, stage, &reply);
+        match too_many {
+            Some((recipients, stage, reply)) => self.halve(recipients, stage, &reply),
+            None => self.transactions += 1,
         }
         if !surplus.is_empty() {
             self.left.push_back(surplus);
@@ -176,6 +206,8 @@ impl<'a> Run<'a> {
         let half = recipients.len().div_ceil(2);
         let (lane, reply) = (&self.transport.next_hop.settings.lane, classify::refused(stage, reply));
         tracing::info!(%lane, recipients = recipients.len(), %reply, "too many recipients at once, sending in halves");
+        let refused = format!("{} recipients at once were too many ({reply}): sent in halves", recipients.len());
+        self.report.notes.add(refused);
         self.transport.learn_recipients(half);
         let others = recipients.split_off(half);
         self.left.push_front(others);

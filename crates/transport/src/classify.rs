@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use m365::{Action, Catalogue, Class, Row, Where};
+use jiff::Timestamp;
+use m365::{About, Action, Catalogue, Class, Row, Where};
 use queue::{LaneVerdict, Outcome, Pause, RemoteReply};
 use smtp::client::Stage;
 use smtp::{EnhancedStatus, Reply};
@@ -26,6 +27,10 @@ pub(crate) const PROBE: Duration = Duration::from_secs(5 * 60);
 const PROBE_BLOCKED: Duration = Duration::from_secs(30 * 60);
 /// … and one that used up a quota of a day after this.
 const PROBE_QUOTA: Duration = Duration::from_secs(60 * 60);
+/// A message whose sender the mailbox may not send as waits so long. Not by the ordinary schedule, which starts with a
+/// minute: Exchange counts such refusals, and after too many it blocks the mailbox, for everybody who sends through it and
+/// for a time that nobody can shorten (`550 5.2.252`). Nor much longer, so that a right granted meanwhile soon helps.
+const SENDER_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// What to do about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub(crate) enum What {
     Rest(Duration),
     /// The lane is paused, and probed after so long.
     Pause(Duration),
+    /// The message alone waits so long, without counting; the lane goes on.
+    SetAside(Duration),
     /// Final.
     Bounce,
     /// Once more with a fresh token; if that was one, as `Pause`.
@@ -85,6 +92,10 @@ fn before_mail(stage: Stage) -> bool {
 }
 
 fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -> What {
+    // One printer with a foreign sender must not stop the others.
+    if row.about == Some(About::Sender) && !before_mail(stage) {
+        return What::SetAside(SENDER_WAIT);
+    }
     match action {
         Action::Retry if before_mail(stage) => What::Rest(LINK_REST),
         Action::Retry => retry(reply),
@@ -147,6 +158,7 @@ pub(crate) fn lane_verdict(ruling: &Ruling, stage: Stage, reply: &Reply, host: &
     match ruling.what {
         What::Rest(wait) => Some(LaneVerdict::Rest { wait, reason: refused(stage, reply) }),
         What::Pause(_) | What::RefreshToken => Some(LaneVerdict::Paused(pause(ruling, stage, reply, host))),
+        What::SetAside(_) => Some(LaneVerdict::Healthy),
         What::Retry | What::Bounce | What::Split => None,
     }
 }
@@ -188,7 +200,7 @@ pub(crate) fn refused(stage: Stage, reply: &Reply) -> String {
 }
 
 /// The outcome for whoever was refused. `Split` that cannot be helped any more goes by the digit.
-pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str) -> Outcome {
+pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, now: Timestamp) -> Outcome {
     let reason = refused(stage, reply);
     let ours = matches!(ruling.what, What::Pause(_) | What::RefreshToken);
     let hint = ruling.hint.clone().or_else(|| ours.then(|| general_remedy(stage).to_owned()));
@@ -202,7 +214,11 @@ pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str) 
         return Outcome::Bounced { status: permanent_status(reply), reason, hint, remote };
     }
     let counts = matches!(ruling.what, What::Retry | What::Split);
-    Outcome::Deferred { reason, hint, not_before: None, remote, counts }
+    let not_before = match ruling.what {
+        What::SetAside(wait) => Some(now.checked_add(wait).unwrap_or(Timestamp::MAX)),
+        _ => None,
+    };
+    Outcome::Deferred { reason, hint, not_before, remote, counts }
 }
 
 /// The reply's own, of class 5 whatever the server wrote there.

@@ -116,8 +116,8 @@ impl std::fmt::Debug for SmtpTransport {
 
 #[async_trait]
 impl Transport for SmtpTransport {
-    async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, _now: Timestamp) -> AttemptReport {
-        Run::attempt(self, attempt, body).await
+    async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, now: Timestamp) -> AttemptReport {
+        Run::attempt(self, attempt, body, now).await
     }
 
     async fn tend(&self) {

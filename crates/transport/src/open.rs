@@ -17,6 +17,7 @@ use crate::auth::{Login, Proof};
 use crate::classify::{self, LINK_REST, PROBE, Rules, Ruling, What};
 use crate::connect::connect;
 use crate::refusal::Refusal;
+use crate::report::Notes;
 use crate::session::{LinkError, Patience, Session};
 use crate::settings::{ClientTls, SmtpSettings};
 use crate::stream::Stream;
@@ -38,14 +39,14 @@ pub(crate) struct NextHop {
 }
 
 impl NextHop {
-    pub(crate) async fn open(&self, permit: OwnedSemaphorePermit) -> Result<Session, Box<Refusal>> {
+    pub(crate) async fn open(&self, permit: OwnedSemaphorePermit, notes: &mut Notes) -> Result<Session, Box<Refusal>> {
         let proof = self.login.prepare().await?;
         let mut session = self.connect(permit).await?;
         self.ready(&mut session, Stage::Greeting).await?;
         if matches!(self.settings.tls, ClientTls::Required | ClientTls::Opportunistic) {
             self.encrypt(&mut session).await?;
         }
-        self.log_in(&mut session, proof).await?;
+        self.log_in(&mut session, proof, notes).await?;
         tracing::debug!(
             connection = session.number,
             peer = %session.peer,
@@ -135,7 +136,7 @@ impl NextHop {
     }
 
     /// AUTH, with a fresh token if the first one is refused.
-    async fn log_in(&self, session: &mut Session, mut proof: Proof) -> Result<(), Box<Refusal>> {
+    async fn log_in(&self, session: &mut Session, mut proof: Proof, notes: &mut Notes) -> Result<(), Box<Refusal>> {
         let mut fresh = false;
         loop {
             let offered = &session.client.extensions().auth;
@@ -148,7 +149,10 @@ impl NextHop {
             }
             self.login.discard(&proof);
             tracing::info!(peer = %session.peer, %reply, "the access token was refused, trying a fresh one");
-            proof = self.login.prepare().await?;
+            let another = self.login.prepare().await;
+            let came = if another.is_ok() { "a fresh one was taken" } else { "no fresh one could be had" };
+            notes.add(format!("the server refused the token ({reply}): {came}"));
+            proof = another?;
             fresh = true;
         }
     }

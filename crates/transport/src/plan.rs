@@ -1,7 +1,7 @@
 //! What of a message goes on the wire of this very session, and for whom it cannot.
 //!
 //! In: the message, recipients, what the server offers. Out: a transaction, and a bounce for those whom the server cannot
-//! serve. Never silent: a message is not changed to fit, and what is left out (DSN's parameters) is said in the log.
+//! serve. Never silent: a message is not changed to fit, and parameters that were asked for and are left out are named.
 //! RFC 1870 §6.1 (SIZE), RFC 6152 §3 (8BITMIME), RFC 6531 §3.1 (SMTPUTF8), RFC 3030 §3 (BINARYMIME).
 
 use queue::{Message, Outcome, Recipient};
@@ -65,12 +65,39 @@ impl Plan {
                 .collect(),
         }
     }
+
+    /// What the client asked for and is not passed on, each with its reason: for the story.
+    pub(crate) fn left_out(
+        &self,
+        message: &Message,
+        recipients: &[u32],
+        offered: &Extensions,
+        host: &str,
+    ) -> Vec<String> {
+        let dsn = if offered.dsn { Vec::new() } else { dsn_asked(message, recipients) };
+        let body = match (message.body, self.body) {
+            (BodyType::BinaryMime, _) => Some("BODY=BINARYMIME left out: the message is text, and went as such"),
+            (BodyType::EightBitMime, BodyType::SevenBit) => Some("BODY=8BITMIME left out: the message is 7-bit"),
+            _ => None,
+        };
+        let smtputf8 = (message.smtputf8 && !self.smtputf8).then_some("SMTPUTF8 left out: nothing there needs it");
+        let reports = (!dsn.is_empty())
+            .then(|| format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")));
+        reports.into_iter().chain(body.into_iter().chain(smtputf8).map(str::to_owned)).collect()
+    }
 }
 
-/// Whether the client asked for reports that a server without DSN will not make.
-pub(crate) fn loses_dsn(message: &Message, offered: &Extensions) -> bool {
-    let asked = |one: &Recipient| one.notify.is_some() || one.orcpt.is_some();
-    !offered.dsn && (message.ret.is_some() || message.envid.is_some() || message.recipients.iter().any(asked))
+/// Parameters of RFC 3461 that the client gave, for the message and for any of these recipients.
+fn dsn_asked(message: &Message, recipients: &[u32]) -> Vec<&'static str> {
+    let any =
+        |asked: fn(&Recipient) -> bool| recipients.iter().filter_map(|index| recipient(message, *index)).any(asked);
+    let asked = [
+        (message.ret.is_some(), "RET"),
+        (message.envid.is_some(), "ENVID"),
+        (any(|one| one.notify.is_some()), "NOTIFY"),
+        (any(|one| one.orcpt.is_some()), "ORCPT"),
+    ];
+    asked.into_iter().filter_map(|(asked, name)| asked.then_some(name)).collect()
 }
 
 pub(crate) fn recipient(message: &Message, index: u32) -> Option<&Recipient> {

@@ -1,4 +1,5 @@
-//! Collects what came of an attempt: every recipient once, and the weightiest thing said about the lane.
+//! Collects what came of an attempt: every recipient once, the weightiest thing said about the lane, and what happened on
+//! the way.
 
 use queue::{AttemptReport, LaneVerdict, Outcome};
 
@@ -8,11 +9,27 @@ pub(crate) struct Report {
     results: Vec<(Vec<u32>, Outcome)>,
     lane: LaneVerdict,
     pub(crate) reached_mail: bool,
+    pub(crate) notes: Notes,
+}
+
+/// What is worth telling although the attempt went on: each once, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(Vec<String>);
+
+/// A story is for reading.
+const MOST_NOTES: usize = 8;
+
+impl Notes {
+    pub(crate) fn add(&mut self, note: String) {
+        if self.0.len() < MOST_NOTES && !self.0.contains(&note) {
+            self.0.push(note);
+        }
+    }
 }
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { results: Vec::new(), lane: LaneVerdict::Neutral, reached_mail: false }
+        Self { results: Vec::new(), lane: LaneVerdict::Neutral, reached_mail: false, notes: Notes::default() }
     }
 
     /// Recipients with the same outcome are named together.
@@ -34,7 +51,8 @@ impl Report {
     }
 
     pub(crate) fn finish(self, took_ms: u64) -> AttemptReport {
-        AttemptReport { results: self.results, lane: self.lane, reached_mail: self.reached_mail, took_ms }
+        let Self { results, lane, reached_mail, notes: Notes(notes) } = self;
+        AttemptReport { results, lane, reached_mail, took_ms, notes }
     }
 }
 

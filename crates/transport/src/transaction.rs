@@ -4,6 +4,7 @@
 //! whether the session can carry another message. Invariants: "handed over" only on a 2yz to the final dot; "unconfirmed"
 //! only if the connection took the last byte and no reply to it came; each recipient gets one outcome or is left over.
 
+use jiff::Timestamp;
 use queue::{LaneVerdict, Outcome, RemoteReply, SpoolError};
 use smtp::Reply;
 use smtp::client::{BrokenSession, PartialReplies, Replies, Stage, Step, Transaction};
@@ -110,14 +111,15 @@ impl Ending {
         matches!(self, Self::Over(Replies { end: Some(end), .. }) if end.code.is_positive())
     }
 
-    /// An idle connection that the server had given up: nothing was said about the message.
-    pub(crate) fn was_dead(&self, session: &Session) -> bool {
-        let Self::Broken { trouble, replies, sending: false } = self else { return false };
-        match trouble {
+    /// Of an idle connection: how the server had given it up. Nothing was said about the message.
+    pub(crate) fn death(&self, session: &Session) -> Option<&Trouble> {
+        let Self::Broken { trouble, replies, sending: false } = self else { return None };
+        let dead = match trouble {
             Trouble::Session(BrokenSession::Closing(_) | BrokenSession::Unasked(_)) => replies.mail.is_none(),
             Trouble::Link(_) => replies.mail.is_none() && !session.heard,
             _ => false,
-        }
+        };
+        dead.then_some(trouble)
     }
 }
 
@@ -129,6 +131,7 @@ pub(crate) struct Judge<'a> {
     /// Of the next hop, as an alert names it.
     pub(crate) host: &'a str,
     pub(crate) dot_sent: bool,
+    pub(crate) now: Timestamp,
     pub(crate) report: &'a mut Report,
 }
 
@@ -213,7 +216,7 @@ impl Judge<'_> {
     }
 
     fn refuse(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: &Ruling) {
-        self.report.add(recipients, classify::outcome(ruling, stage, reply, self.peer));
+        self.report.add(recipients, classify::outcome(ruling, stage, reply, self.peer, self.now));
         match classify::lane_verdict(ruling, stage, reply, self.host) {
             Some(verdict) => self.report.lane(verdict),
             // A verdict on a message: the way there works.

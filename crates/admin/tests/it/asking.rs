@@ -137,7 +137,8 @@ async fn what_happens_can_be_watched_until_the_relay_stops() {
             break;
         }
     }
-    let Some(Step::Attempted { lane, took_ms: 7, outcomes }) = steps.last() else { panic!("{steps:?}") };
+    let Some(Step::Attempted { lane, took_ms: 7, outcomes, notes }) = steps.last() else { panic!("{steps:?}") };
+    assert_eq!(*notes, ["on foot"]);
     assert_eq!((lane.as_str(), outcomes[0].outcome.as_str(), outcomes[0].recipients.len()), (LANE, "handed-over", 2));
     running.stop().await;
     assert!(events.next().await.unwrap().is_none());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 
+mod log;
 mod manager;
 mod relay;
 mod remote;

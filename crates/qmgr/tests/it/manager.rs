@@ -6,6 +6,7 @@ use std::time::Duration;
 use posthouse_qmgr::{Event, OperatorError};
 use queue::{Clock, Happening, Intake, Message, MessageId, RecipientState, Spool, SpoolError};
 
+use crate::log::Log;
 use crate::relay::{Permits, Relay, routes};
 use crate::remote::{Act, World};
 use crate::world::{START, lane};
@@ -100,6 +101,31 @@ async fn a_paused_lane_keeps_its_mail_alerts_once_probes_and_goes_on() {
         }
     }
     assert_eq!(about_lane, ["paused", "recovered"]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_sender_is_refused_waits_alone_and_alerts_once() {
+    let (log, _guard) = Log::start();
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::SetAside("at 8"), Act::Take, Act::SetAside("at 9"), Act::Take]);
+    let refused = relay.accept("alpha", 1, false).await.unwrap();
+    let other = relay.accept("alpha", 1, false).await.unwrap();
+    wait(2).await;
+    assert!(handed_over(&relay.message(other)), "the lane goes on");
+    assert_eq!(relay.handle.status().await[0].status.paused, None);
+    let message = relay.message(refused);
+    assert_eq!((message.attempts, happenings(&message)), (0, vec!["accepted", "waiting"]));
+    assert!((1_797..=1_800).contains(&message.due_at.duration_since(relay.clock.now()).as_secs()), "{message:?}");
+    wait(3_600).await;
+    assert!(handed_over(&relay.message(refused)), "twice half an hour later");
+    let alerts: Vec<String> = log.lines().into_iter().filter(|line| line.contains("alert=true")).collect();
+    let [alert] = &alerts[..] else { panic!("{alerts:#?}") };
+    for told in
+        ["WARN", &refused.to_string(), "554 5.2.252", "at 8", "remedy=\"No right to send", "client=\"printers\""]
+    {
+        assert!(alert.contains(told), "{told} is not in {alert}");
+    }
     relay.stop().await;
 }
 

@@ -101,6 +101,8 @@ pub(crate) enum Act {
     /// Takes it after so long.
     TakeAfter(Duration),
     PutOff,
+    /// Its sender is refused, whatever the words: it waits half an hour without counting.
+    SetAside(&'static str),
     Refuse,
     /// The link breaks after the last byte; whether it was taken.
     Break(bool),
@@ -241,6 +243,16 @@ impl Remote {
         }
     }
 
+    fn set_aside(&self, words: &'static str) -> Outcome {
+        Outcome::Deferred {
+            reason: format!("the message was refused: {words}"),
+            hint: Some("No right to send as this sender. Grant it.".to_owned()),
+            not_before: Some(self.clock.now() + Duration::from_secs(1_800)),
+            remote: Some(reply(554, EnhancedStatus::new(5, 2, 252), words)),
+            counts: false,
+        }
+    }
+
     fn refuse(&self, id: MessageId, recipient: u32) -> Outcome {
         self.world.ledger().refused.insert((id, recipient));
         let status = EnhancedStatus::new(5, 1, 1);
@@ -291,6 +303,7 @@ impl Remote {
             // Without the hook: nothing is printed.
             Act::Panic(_) => resume_unwind(Box::new("on purpose")),
             Act::PutOff => (each(&|r| self.put_off(id, r)), LaneVerdict::Healthy, true),
+            Act::SetAside(words) => (all(self.set_aside(words)), LaneVerdict::Healthy, true),
             Act::Refuse => (each(&|r| self.refuse(id, r)), LaneVerdict::Healthy, true),
             _ => {
                 let outcome = |r: u32| match takes(r) {
@@ -330,7 +343,7 @@ impl Transport for Remote {
         let (results, lane, reached_mail) = self.pass(act, &attempt).await;
         under_way.over = true;
         let took = self.clock.now().duration_since(now);
-        AttemptReport { results, lane, reached_mail, took_ms: took.as_millis().try_into().unwrap() }
+        AttemptReport { results, lane, reached_mail, took_ms: took.as_millis().try_into().unwrap(), notes: Vec::new() }
     }
 
     fn connections(&self) -> (usize, usize) {

@@ -6,8 +6,8 @@ use api::{Outcome, RecipientState, Remote, Step, StoryEvent};
 pub(super) fn lines(event: &StoryEvent) -> Vec<String> {
     match &event.step {
         Step::Accepted => vec!["accepted: on stable storage, queued".to_owned()],
-        Step::Attempted { lane, took_ms, outcomes } => attempted(lane, *took_ms, outcomes),
-        Step::Waiting { reason } => vec![format!("waiting: {reason}")],
+        Step::Attempted { lane, took_ms, outcomes, notes } => attempted(lane, *took_ms, outcomes, notes),
+        Step::Waiting { reason, hint, notes } => waiting(reason, hint.as_deref(), notes),
         Step::Delayed => vec!["delayed: older than the warning time".to_owned()],
         Step::Expired => vec!["expired: its time was up".to_owned()],
         Step::Held { reason } => vec![format!("held: {reason}")],
@@ -20,9 +20,21 @@ pub(super) fn lines(event: &StoryEvent) -> Vec<String> {
     }
 }
 
-fn attempted(lane: &str, took_ms: u64, outcomes: &[Outcome]) -> Vec<String> {
+fn waiting(reason: &str, hint: Option<&str>, notes: &[String]) -> Vec<String> {
+    let mut lines = vec![format!("waiting: {reason}")];
+    lines.extend(on_the_way(notes));
+    lines.extend(hint.map(|hint| format!("  meaning: {hint}")));
+    lines
+}
+
+fn on_the_way(notes: &[String]) -> impl Iterator<Item = String> {
+    notes.iter().map(|note| format!("  on the way: {note}"))
+}
+
+fn attempted(lane: &str, took_ms: u64, outcomes: &[Outcome], notes: &[String]) -> Vec<String> {
     let several = outcomes.len() > 1;
     let mut lines = vec![format!("attempt through {lane}, {}", duration(took_ms))];
+    lines.extend(on_the_way(notes));
     for outcome in outcomes {
         let whose = if several { format!(" for {}", outcome.recipients.join(", ")) } else { String::new() };
         lines.push(format!("  {}{whose}: {}", spoken(&outcome.outcome), told(outcome)));
@@ -39,11 +51,17 @@ fn told(outcome: &Outcome) -> String {
     }
 }
 
-/// Who said what, and the id there.
+/// Who said what, and the id there. Where the words hold the id, they are told up to it: what follows is for machines.
 pub(super) fn said(remote: &Remote) -> String {
     let status = remote.status.as_ref().map(|status| format!(" {status}")).unwrap_or_default();
-    let id = remote.remote_id.as_ref().map(|id| format!(", id there {id}")).unwrap_or_default();
-    format!("{} said {}{status} {}{id}", remote.host, remote.code, remote.text)
+    let words = format!("{} said {}{status}", remote.host, remote.code);
+    let Some(id) = &remote.remote_id else { return format!("{words} {}", remote.text) };
+    let id = id.trim_matches(['<', '>']);
+    let id_there = if id.contains('@') { format!("id there <{id}>") } else { format!("id there {id}") };
+    match remote.text.split_once(id).map(|(before, _)| before.trim_end_matches(['<', '=', ' '])) {
+        None | Some("") => format!("{words} {}, {id_there}", remote.text),
+        Some(before) => format!("{words} {before} …, {id_there}"),
+    }
 }
 
 fn spoken(outcome: &str) -> &str {
@@ -109,9 +127,35 @@ mod tests {
     }
 
     #[test]
+    fn a_hand_over_is_told_with_the_id_there_once() {
+        let said = |text: &str, remote_id: Option<&str>| {
+            let (host, status) = ("h".to_owned(), Some("2.0.0".to_owned()));
+            let remote_id = remote_id.map(str::to_owned);
+            said(&Remote { host, code: 250, status, text: text.to_owned(), remote_id })
+        };
+        let exchange = "OK <1@b.test> [Hostname=AM0.test]";
+        assert_eq!(said(exchange, Some("1@b.test")), "h said 250 2.0.0 OK …, id there <1@b.test>");
+        assert_eq!(said("Ok: queued as 4B3C", Some("4B3C")), "h said 250 2.0.0 Ok: queued as …, id there 4B3C");
+        assert_eq!(said("4B3C accepted", Some("4B3C")), "h said 250 2.0.0 4B3C accepted, id there 4B3C");
+        assert_eq!(said("OK <thanks>", None), "h said 250 2.0.0 OK <thanks>");
+    }
+
+    #[test]
+    fn a_wait_is_told_with_what_happened_on_the_way_and_with_its_meaning() {
+        let event: StoryEvent = serde_json::from_value(serde_json::json!({
+            "at": "2026-11-20T12:00:00Z", "event": "waiting", "reason": "refused", "hint": "renew the secret",
+            "notes": ["a fresh token was taken"]
+        }))
+        .unwrap();
+        let wanted = ["waiting: refused", "  on the way: a fresh token was taken", "  meaning: renew the secret"];
+        assert_eq!(lines(&event), wanted);
+    }
+
+    #[test]
     fn a_refusal_is_told_with_its_meaning() {
         let event: StoryEvent = serde_json::from_value(serde_json::json!({
             "at": "2026-11-20T12:00:00Z", "event": "attempted", "lane": "contoso/submission", "took_ms": 1250,
+            "notes": ["an idle connection had died"],
             "outcomes": [{"outcome": "deferred", "recipients": ["<a@b.test>"], "reason": "throttled", "hint": "wait",
                 "remote": {"host": "h", "code": 432, "status": "4.3.2", "text": "Concurrent connections limit exceeded"}}]
         }))
@@ -120,6 +164,7 @@ mod tests {
             lines(&event),
             [
                 "attempt through contoso/submission, 1.2 s",
+                "  on the way: an idle connection had died",
                 "  deferred: h said 432 4.3.2 Concurrent connections limit exceeded",
                 "    meaning: wait"
             ]

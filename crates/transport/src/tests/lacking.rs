@@ -21,7 +21,7 @@ fn anna() -> Message {
     message(&["anna@contoso.test"])
 }
 
-async fn check(hello: &str, message: &Message, mail: &str, wanted: &[&str]) {
+async fn check(hello: &str, message: &Message, mail: &str, wanted: &[&str]) -> Vec<String> {
     let taken = TAKEN.replacen("C: MAIL FROM:<printer@contoso.test>*", &format!("C: MAIL FROM:<{mail}"), 1);
     let taken = if mail.is_empty() { String::new() } else { taken };
     let server = Server::start(&[script(&[hello, &taken])]).await;
@@ -34,6 +34,7 @@ async fn check(hello: &str, message: &Message, mail: &str, wanted: &[&str]) {
     }
     assert_eq!(lane(&report), "healthy");
     assert_eq!(report.reached_mail, !mail.is_empty());
+    report.notes
 }
 
 #[tokio::test]
@@ -41,7 +42,12 @@ async fn eight_bit_content_needs_8bitmime() {
     check(HELLO, &eight_bit(anna()), "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
     check(BARE, &eight_bit(anna()), "", &["bounced 5.6.3"]).await;
     // Declared, but not so: it can go as it is.
-    check(BARE, &Message { body: BodyType::EightBitMime, ..anna() }, "printer@contoso.test>", &["handed over"]).await;
+    let declared = Message { body: BodyType::EightBitMime, ..anna() };
+    let notes = check(BARE, &declared, "printer@contoso.test>", &["handed over"]).await;
+    assert_eq!(notes, ["BODY=8BITMIME left out: the message is 7-bit"]);
+    let needed = Message { body: BodyType::EightBitMime, ..eight_bit(anna()) };
+    let notes = check(HELLO, &needed, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
+    assert!(notes.is_empty(), "{notes:?}");
     let header = ContentFacts { eight_bit_header: true, ..anna().content };
     check(BARE, &Message { content: header, ..anna() }, "", &["bounced 5.6.3"]).await;
 }
@@ -54,13 +60,16 @@ async fn addresses_and_header_sections_in_utf_8_need_smtputf8() {
     let header = Message { smtputf8: true, content: header, ..anna() };
     let without = HELLO.replace("S: 250-SMTPUTF8\n", "");
 
-    check(HELLO, &from, "jörg@contoso.test> SIZE=49 SMTPUTF8", &["handed over"]).await;
+    let notes = check(HELLO, &from, "jörg@contoso.test> SIZE=49 SMTPUTF8", &["handed over"]).await;
+    assert!(notes.is_empty(), "{notes:?}");
     check(&without, &from, "", &["bounced 5.6.7"]).await;
     check(&without, &header, "", &["bounced 5.6.7"]).await;
     // Only the recipient who needs it is lost.
     check(&without, &to_both, "printer@contoso.test> SIZE=49", &["handed over", "bounced 5.6.7"]).await;
     // Asked for and not needed: not asked for onwards.
-    check(&without, &Message { smtputf8: true, ..anna() }, "printer@contoso.test> SIZE=49", &["handed over"]).await;
+    let needless = Message { smtputf8: true, ..anna() };
+    let notes = check(&without, &needless, "printer@contoso.test> SIZE=49", &["handed over"]).await;
+    assert_eq!(notes, ["SMTPUTF8 left out: nothing there needs it"]);
     // Not asked for, from a careless device: 8-bit, and left to the receiver.
     check(
         &without,
@@ -82,7 +91,8 @@ async fn a_message_larger_than_the_server_takes_is_not_sent() {
 #[tokio::test]
 async fn a_binary_message_goes_as_text_if_it_is_text() {
     let binary = Message { body: BodyType::BinaryMime, ..eight_bit(anna()) };
-    check(HELLO, &binary, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
+    let notes = check(HELLO, &binary, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
+    assert_eq!(notes, ["BODY=BINARYMIME left out: the message is text, and went as such"]);
     for content in [
         ContentFacts { nul: true, ..binary.content },
         ContentFacts { bare_line_ends: true, ..binary.content },
@@ -106,8 +116,11 @@ async fn dsn_is_passed_on_where_it_is_offered_and_left_out_where_not() {
     ])])
     .await;
     let transport = transport(settings(server.address));
-    assert_eq!(named(&attempt(&transport, &asking).await, 0), "handed over");
+    let report = attempt(&transport, &asking).await;
+    assert_eq!((named(&report, 0).as_str(), report.notes.len()), ("handed over", 0));
     drop(transport);
     server.followed().await;
-    check(BARE, &asking, "printer@contoso.test>", &["handed over"]).await;
+    let notes = check(BARE, &asking, "printer@contoso.test>", &["handed over"]).await;
+    let left_out = "RET, ENVID, NOTIFY, ORCPT left out: 127.0.0.1 does not offer DSN, so reports may not come";
+    assert_eq!(notes, [left_out]);
 }

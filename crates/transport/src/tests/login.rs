@@ -126,9 +126,18 @@ async fn a_refused_token_is_discarded_and_a_fresh_one_tried_once() {
     let hello = offering("LOGIN XOAUTH2");
     let (given, login) = with_tokens(vec![token("old"), token("new")]);
     let play = script(&[&hello, OLD, UNSUCCESSFUL, NEW, WELCOME, TAKEN]);
-    let (result, verdict, _) = check(SmtpKind::Submission, login, &[play]).await;
+    let (result, verdict, report) = check(SmtpKind::Submission, login, &[play]).await;
     assert_eq!((result.as_str(), verdict.as_str()), ("handed over", "healthy"));
     assert_eq!(*given.discarded.lock().unwrap(), ["old"]);
+    let refused = "the server refused the token (535 5.7.3 Authentication unsuccessful [AM0PR.test 2026-11-20])";
+    assert_eq!(report.notes, [format!("{refused}: a fresh one was taken")]);
+
+    let unavailable = TokenError::Unavailable { reason: "429".to_owned(), retry_after: None };
+    let (_, login) = with_tokens(vec![token("old"), Err(unavailable)]);
+    let play = script(&[&hello, OLD, UNSUCCESSFUL]);
+    let (result, verdict, report) = check(SmtpKind::Submission, login, &[play]).await;
+    assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "rest"));
+    assert_eq!(report.notes, [format!("{refused}: no fresh one could be had")]);
 }
 
 #[tokio::test]
@@ -143,6 +152,7 @@ async fn a_second_refusal_pauses_the_lane_and_tells_what_the_token_says_of_itsel
         let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
         assert!(pause.remedy.contains("no roles"), "{pause:?}");
         assert!(!format!("{pause:?}").contains("Bearer"));
+        assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
     }
 }
 

@@ -27,7 +27,10 @@ const OK: &str = "250 2.1.5 OK";
 const TAKEN: &str = "250 2.0.0 Ok: queued as 4B3C9120F7";
 const TOO_MANY: &str = "452 4.5.3 Too many recipients";
 
-async fn all_handed_over(kind: SmtpKind, play: &[&str]) {
+const REFUSED: &str = "550 5.5.3 Too many recipients";
+const IN_TWO: &str = "sent in 2 transactions: the server takes fewer recipients at once";
+
+async fn all_handed_over(kind: SmtpKind, play: &[&str], notes: &[&str]) {
     let server = Server::start(&[script(play)]).await;
     let transport = transport(crate::SmtpSettings { kind, ..settings(server.address) });
     let report = attempt(&transport, &four()).await;
@@ -35,6 +38,7 @@ async fn all_handed_over(kind: SmtpKind, play: &[&str]) {
         assert_eq!(named(&report, recipient), "handed over", "{report:?}");
     }
     assert_eq!(lane(&report), "healthy");
+    assert_eq!(report.notes, notes);
     drop(transport);
     for content in server.followed().await {
         assert_eq!(content.len(), TEXT.len() + 4);
@@ -45,7 +49,7 @@ async fn all_handed_over(kind: SmtpKind, play: &[&str]) {
 async fn recipients_beyond_rcptmax_get_a_transaction_of_their_own() {
     let hello = HELLO.replace("S: 250-DSN", "S: 250-LIMITS RCPTMAX=3");
     let first = transaction(&[("anna", OK), ("bert", OK), ("carl", OK)], TAKEN);
-    all_handed_over(SmtpKind::Smarthost, &[&hello, &first, &transaction(&[("dora", OK)], TAKEN)]).await;
+    all_handed_over(SmtpKind::Smarthost, &[&hello, &first, &transaction(&[("dora", OK)], TAKEN)], &[IN_TWO]).await;
 }
 
 #[tokio::test]
@@ -53,21 +57,22 @@ async fn recipients_refused_for_their_number_get_a_transaction_of_their_own() {
     let first = transaction(&[("anna", OK), ("bert", OK), ("carl", TOO_MANY), ("dora", TOO_MANY)], TAKEN);
     let second = transaction(&[("carl", OK), ("dora", OK)], TAKEN);
     for kind in [SmtpKind::Smarthost, SmtpKind::Submission] {
-        all_handed_over(kind, &[HELLO, &first, &second]).await;
+        all_handed_over(kind, &[HELLO, &first, &second], &[IN_TWO]).await;
     }
 }
 
 #[tokio::test]
 async fn a_message_refused_for_its_recipients_number_is_sent_in_halves() {
     let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
-    let refused = transaction(&all, "550 5.5.3 Too many recipients");
+    let refused = transaction(&all, REFUSED);
     let halves = [transaction(&all[..2], TAKEN), transaction(&all[2..], TAKEN)];
-    all_handed_over(SmtpKind::Submission, &[HELLO, &refused, &halves[0], &halves[1]]).await;
+    let note = format!("4 recipients at once were too many (the message was refused: {REFUSED}): sent in halves");
+    all_handed_over(SmtpKind::Submission, &[HELLO, &refused, &halves[0], &halves[1]], &[&note, IN_TWO]).await;
 }
 
 #[tokio::test]
 async fn a_single_recipient_is_never_too_many() {
-    for (reply, wanted) in [(TOO_MANY, "deferred"), ("550 5.5.3 Too many recipients", "bounced 5.5.3")] {
+    for (reply, wanted) in [(TOO_MANY, "deferred"), (REFUSED, "bounced 5.5.3")] {
         let play = transaction(&[("anna", reply)], TAKEN)
             .replace("S: 354 Go on\nCONTENT\n", "")
             .replace(TAKEN, "503 5.5.1 No");
@@ -96,7 +101,7 @@ async fn where_the_body_can_be_read_only_once_the_others_wait_for_the_next_attem
 #[tokio::test]
 async fn what_was_learnt_of_a_server_is_kept_for_the_next_attempt() {
     let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
-    let refused = transaction(&all, "550 5.5.3 Too many recipients");
+    let refused = transaction(&all, REFUSED);
     let server = Server::start(&[script(&[HELLO, &refused, &transaction(&all[..2], TAKEN)])]).await;
     let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
     let large = || Box::new(Endless::new(2));

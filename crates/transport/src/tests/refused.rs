@@ -139,7 +139,11 @@ async fn microsofts_answers_are_judged_by_the_catalogue_and_not_by_their_digit()
     let cases = [
         ("432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", "waiting", "rest"),
         ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed", "waiting", "paused 5.2.0"),
-        ("554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test", "waiting", "paused 5.2.252"),
+        ("554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test", "waiting", "healthy"),
+        ("550 5.7.60 SMTP; Client does not have permissions to send as this sender", "waiting", "healthy"),
+        ("550 5.7.1 Client does not have permissions to send as this sender", "waiting", "healthy"),
+        ("550 5.2.252 Sender throttled due to continuous send as denied errors", "waiting", "paused 5.2.252"),
+        ("550 5.2.251 Sender throttled due to continuous mailbox full errors", "waiting", "paused 5.2.251"),
         ("554 5.6.0 Corrupt message content", "bounced 5.6.0", "healthy"),
         ("552 5.3.4 Message size exceeds fixed maximum message size", "bounced 5.3.4", "healthy"),
         ("451 4.7.0 Temporary server error. Please try again later. PRX4", "deferred", "neutral"),
@@ -167,6 +171,31 @@ async fn a_pause_says_what_happened_what_to_do_and_when_to_look_again() {
     assert!(hint.contains("recipient-per-day") && hint.contains(&pause.remedy), "{hint}");
     drop(transport);
     server.followed().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_sender_is_refused_waits_half_an_hour_and_says_what_to_do() {
+    let mail = "C: MAIL FROM:<printer@contoso.test>*\nC: RCPT TO:<anna@contoso.test>*\nC: DATA";
+    let at_mail = script(&[mail, "S: 550 5.7.60 SMTP; Client does not have permissions to send as this sender"]);
+    let at_mail = script(&[&at_mail, "S: 503 5.5.1 No\nS: 503 5.5.1 No"]);
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let at_end = script(&[end, "S: 554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test"]);
+    for play in [at_mail, at_end] {
+        let server = Server::start(&[script(&[HELLO, &play])]).await;
+        let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+        let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+        let Outcome::Deferred { hint: Some(hint), not_before: Some(not_before), counts: false, remote, .. } =
+            outcome(&report, 0)
+        else {
+            panic!("{report:?}")
+        };
+        assert!(hint.contains("Grant SendAs") && hint.contains("not"), "{hint}");
+        assert!((1800..1860).contains(&not_before.as_second()), "the attempt began at 0: {not_before}");
+        assert!(remote.is_some() && report.reached_mail);
+        assert_eq!(report.lane, LaneVerdict::Healthy);
+        drop(transport);
+        server.followed().await;
+    }
 }
 
 #[tokio::test]

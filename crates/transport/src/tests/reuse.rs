@@ -51,9 +51,17 @@ async fn an_idle_connection_that_died_is_replaced_within_the_attempt() {
     ] {
         let server = Server::start(&[script(&[HELLO, TAKEN, &death]), script(&[HELLO, TAKEN])]).await;
         let transport = transport(settings(server.address));
+        let mut notes = Vec::new();
         for _ in 0..2 {
             let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
             assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("handed over", "healthy"), "{death}");
+            notes = report.notes;
+        }
+        // Found dead before it was used, it is nobody's business.
+        if death.starts_with(mail) {
+            let [note] = &notes[..] else { panic!("{death}: {notes:?}") };
+            assert!(note.starts_with("an idle connection had died (the server closed the "), "{note}");
+            assert!(note.ends_with(") and was replaced"), "{note}");
         }
         assert_eq!(transport.connections(), (1, 1));
         drop(transport);
