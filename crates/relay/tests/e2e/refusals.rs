@@ -135,15 +135,39 @@ fn the_token_endpoint_out_of_reach_bounces_nothing() {
 }
 
 #[test]
-fn a_sender_that_the_mailbox_may_not_send_as_pauses_the_path_and_keeps_the_mail() {
+fn a_sender_that_the_mailbox_may_not_send_as_waits_with_the_remedy_and_stops_nobody_else() {
     let mut settings = Settings::default();
     settings.tenant.mailboxes = vec![sandbox::Mailbox::new("relay@contoso.test")];
     let simulated = Simulated::start_with(settings, "");
     let relay = Relay::start(&simulated.config);
-    accepted(relay.address(0), "printer@contoso.test", &["anna@example.test"], "scan");
-    let paused = lane_paused(&relay);
-    assert_eq!(paused["code"], "5.2.252");
-    assert!(paused["remedy"].as_str().is_some_and(|remedy| remedy.contains("SendAs")), "{paused}");
-    assert_eq!(relay.counters()["queued"], 1);
+    let id = accepted(relay.address(0), "printer@contoso.test", &["anna@example.test"], "scan");
+    let told = |times: usize| {
+        eventually("the refusal is in the story", || {
+            let message = relay.json(&["message", &id, "--json"]);
+            let waiting = message["story"].as_array()?.iter().filter(|step| step["event"] == "waiting");
+            let waiting: Vec<_> = waiting.cloned().collect();
+            (waiting.len() == times).then_some((waiting, message))
+        })
+    };
+    let (waiting, message) = told(1);
+    assert!(waiting[0]["hint"].as_str().is_some_and(|hint| hint.contains("SendAs")), "{message}");
+    assert!(waiting[0]["reason"].as_str().is_some_and(|reason| reason.contains("554 5.2.252")), "{message}");
+    assert_eq!((&message["attempts"], message["recipients"][0]["state"].as_str()), (&0.into(), Some("queued")));
+
+    accepted(relay.address(0), "relay@contoso.test", &["anna@example.test"], "report");
+    simulated.arrived(1);
+    assert!(relay.command(&["retry", &id]).status.success());
+    told(2);
+    let status = relay.json(&["status", "--json"]);
+    assert!(status["lanes"][0]["paused"].is_null(), "{status}");
+    let counters = eventually("both are accounted for", || {
+        Some(relay.counters())
+            .filter(|counters| (&counters["handed_over"], &counters["queued"]) == (&1.into(), &1.into()))
+    });
+    assert_eq!(counters["bounced"], 0);
+    let log = relay.log.text();
+    let alerts: Vec<_> = log.lines().filter(|line| line.contains("\"alert\":true")).collect();
+    let [alert] = &alerts[..] else { panic!("{log}") };
+    assert!(alert.contains(&id) && alert.contains("SendAs"), "{alert}");
     simulated.stop();
 }
