@@ -32,7 +32,13 @@ impl Transport for Willing {
         let remote =
             RemoteReply { host: "test [127.0.0.1]:25".to_owned(), reply, remote_id: Some("<1@test>".to_owned()) };
         let results = vec![(attempt.recipients, Outcome::HandedOver { remote })];
-        AttemptReport { results, lane: LaneVerdict::Healthy, reached_mail: true, took_ms: 7, notes: vec!["on foot".to_owned()] }
+        AttemptReport {
+            results,
+            lane: LaneVerdict::Healthy,
+            reached_mail: true,
+            took_ms: 7,
+            notes: vec!["on foot".to_owned()],
+        }
     }
 }
 
