@@ -34,6 +34,8 @@ pub struct Client {
     /// MAIL was accepted and the message has not ended: RSET must come before the next MAIL.
     transaction_is_open: bool,
     awaits_final_reply: bool,
+    /// Nothing more will come.
+    ended: bool,
 }
 
 impl Client {
@@ -50,6 +52,7 @@ impl Client {
             state: State::Greeting,
             transaction_is_open: false,
             awaits_final_reply: false,
+            ended: false,
         }
     }
 
@@ -57,6 +60,12 @@ impl Client {
     pub fn handle_input(&mut self, bytes: &[u8]) {
         self.input.drain(..std::mem::take(&mut self.read));
         self.input.extend_from_slice(bytes);
+    }
+
+    /// Nothing more will come: the server closed, or is given up. When `poll` has told what came before, it gives
+    /// `Broken` with the replies to the transaction under way; half a reply is none.
+    pub fn handle_end(&mut self) {
+        self.ended = true;
     }
 
     /// Goes on.
@@ -73,18 +82,21 @@ impl Client {
                 _ => {}
             }
             match self.next_reply() {
+                Ok(None) if self.ended => return self.broken_off(BrokenSession::Ended),
                 Ok(None) => return Step::NeedInput,
                 Ok(Some(reply)) => {
                     if let Some(step) = self.take_reply(reply) {
                         return step;
                     }
                 }
-                Err(error) => {
-                    let replies = std::mem::replace(&mut self.state, State::Ready).into_partial_replies();
-                    return self.broken(error.into(), replies);
-                }
+                Err(error) => return self.broken_off(error.into()),
             }
         }
+    }
+
+    fn broken_off(&mut self, cause: BrokenSession) -> Step {
+        let replies = std::mem::replace(&mut self.state, State::Ready).into_partial_replies();
+        self.broken(cause, replies)
     }
 
     fn next_reply(&mut self) -> Result<Option<Reply>, ReplyError> {
@@ -112,10 +124,11 @@ impl Client {
         &self.extensions
     }
 
-    /// Whether a request can be sent. Not if the server has said something that nobody asked for: the next `poll` tells.
+    /// Whether a request can be sent. Not if the server has said something that nobody asked for, or has gone: the next
+    /// `poll` tells.
     fn may_request(&self) -> bool {
         debug_assert!(matches!(self.state, State::Ready | State::Broken(_)), "a request before the last was answered");
-        matches!(self.state, State::Ready) && !self.has_unread()
+        matches!(self.state, State::Ready) && !self.has_unread() && !self.ended
     }
 
     /// Says a command and waits in `state` for its reply.

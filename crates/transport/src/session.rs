@@ -25,8 +25,6 @@ const PIECE: usize = 32 * 1024;
 const GATHER: usize = 64 * 1024;
 /// Of the buffer, between messages.
 const KEEP: usize = 32 * 1024;
-/// More than a line of a reply may hold.
-const ENDLESS: usize = 16 * 1024;
 /// How long the last words of a server that closed are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -252,10 +250,9 @@ impl Session {
         Err(error)
     }
 
-    /// What the server had answered of the transaction under way when the link failed. The machine tells when it hears
-    /// what no server may say: a line that does not end (a shorter one could complete the half of a reply).
+    /// What the server had answered of the transaction under way when the link failed, or was given up.
     pub(crate) fn answered(&mut self) -> PartialReplies {
-        self.client.handle_input(&[b'x'; ENDLESS]);
+        self.client.handle_end();
         match self.client.poll() {
             Step::Broken { replies, .. } => replies.map(|replies| *replies).unwrap_or_default(),
             _ => PartialReplies::default(),

@@ -73,7 +73,7 @@ pub enum Step {
     Over(Replies),
     /// QUIT was answered.
     Bye,
-    /// The server closed with 421, or said what is no reply. Close the connection. `replies`: what had been answered of
+    /// The server closed with 421, said what is no reply, or went without a word. Close the connection. `replies`: what had been answered of
     /// the transaction under way.
     Broken {
         /// Why.
@@ -106,6 +106,9 @@ pub enum BrokenSession {
     /// A reply to nothing.
     #[error("a reply that nothing asked for: {0}")]
     Unasked(Reply),
+    /// The driver said so ([`Client::handle_end`](super::Client::handle_end)).
+    #[error("the connection ended")]
+    Ended,
     /// Data behind the reply to STARTTLS (RFC 3207 §6).
     #[error("plain text came after the reply to STARTTLS: somebody may be tampering with the connection")]
     Injected,

@@ -2,7 +2,7 @@
 //!
 //! Marks beside `C` and `S`: `R: REQUEST` what the driver asks for next, one whenever the machine has answered (`auth plain
 //! USER PASSWORD`, `auth login …`, `auth xoauth2 …`, `starttls`, `begin <a@b> PARAMETERS -> <c@d> PARAMETERS, …`,
-//! `content TEXT`, `end`, `reset`, `quit`, `none`); `E: ANSWER` what the machine answered.
+//! `content TEXT`, `end`, `reset`, `quit`, `none`); `E: ANSWER` what the machine answered; `X: why` the connection ends.
 
 use smtp::client::{Client, Replies, Step, Transaction};
 use smtp::{Credentials, MailParameters, RcptParameters, Reply};
@@ -46,6 +46,9 @@ transcripts!(
     quit_is_answered,
     starttls_begins_anew,
     starttls_refused_leaves_the_session_usable,
+    the_connection_may_end_after_the_dot,
+    the_connection_may_end_between_messages,
+    the_connection_may_end_in_the_middle_of_a_reply,
     the_server_may_close_at_any_point,
     the_server_may_close_at_the_end_of_content,
     what_breaks_after_the_final_reply_leaves_nothing_unconfirmed,
@@ -204,6 +207,10 @@ fn replay(name: &str, lines: &[Line], piece: usize) {
                 let output = driver.client.output();
                 assert!(output.starts_with(&expected), "{place}: said instead: {}", shown(output));
                 output.drain(..expected.len());
+            }
+            "X" => {
+                driver.client.handle_end();
+                driver.feed(b"");
             }
             "E" => expected_events.push(line.text.clone()),
             "R" => {}
