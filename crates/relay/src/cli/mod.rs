@@ -85,8 +85,7 @@ impl Running {
 
 fn admin_socket(file: &std::path::Path) -> anyhow::Result<PathBuf> {
     let hint = "name the relay's admin socket with --socket, or its configuration with --config";
-    let config = config::load(file).map_err(|errors| anyhow::anyhow!("{errors}\n  hint: {hint}"))?;
-    config.admin.socket.ok_or_else(|| anyhow::anyhow!("{} names no admin socket\n  hint: {hint}", file.display()))
+    config::admin_socket(file).map_err(|errors| anyhow::anyhow!("{errors}\n  hint: {hint}"))
 }
 
 /// Parses the command line, runs the command, prints what went wrong.
