@@ -34,6 +34,7 @@ def configuration(directory, port, sink, connections=20):
 
             [limits]
             message_size = "150 MiB"
+            messages = 1000000
             connections_per_address = 2000
 
             [log]
