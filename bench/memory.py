@@ -105,10 +105,13 @@ def sessions(work, arguments):
 
 
 def status(directory):
-    out = subprocess.run([BINARY, "status", "--json", "--config", f"{directory}/posthouse.toml"], capture_output=True)
-    if out.returncode != 0:
-        raise SystemExit(out.stderr.decode())
-    return json.loads(out.stdout)
+    """Also of a relay that is just starting, or is not ready."""
+    for _ in range(3000):
+        out = subprocess.run([BINARY, "status", "--json", "--config", f"{directory}/posthouse.toml"], capture_output=True)
+        if out.stdout:
+            return json.loads(out.stdout)
+        time.sleep(0.01)
+    raise SystemExit(out.stderr.decode())
 
 
 def disk(directory):
