@@ -251,7 +251,7 @@ impl Scheduler {
         }
         for index in 0..self.lanes.len() {
             if let Some(lane) = self.lanes.get_mut(index) {
-                lane.set_back(by);
+                lane.set_back(by, now);
             }
             self.review(index);
         }
@@ -287,7 +287,7 @@ impl Scheduler {
     }
 }
 
-/// A lane went from working to paused, or back.
+/// A lane went from working to paused, or back. One that has rested for minutes and never worked counts as paused here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaneChange {
     /// One alert is due.

@@ -281,6 +281,48 @@ fn a_resting_lane_goes_on_with_one_attempt_at_a_time_until_one_goes_well() {
 }
 
 #[test]
+fn a_lane_that_does_nothing_but_rest_is_told_of_once_and_so_is_its_recovery() {
+    let mut it = scheduler(100, vec![lane("a", 3, None)]);
+    fill(&mut it, "a", Class::New, 0..100);
+    let (mut now, mut told) = (START, Vec::new());
+    for _ in 0..10 {
+        now = it.next_wakeup(now).unwrap();
+        it.poll_start(now).unwrap();
+        if let Some(change) = it.handle_ended(&name("a"), &rest(10), false, now) {
+            told.push((now.duration_since(START).as_secs(), change));
+        }
+    }
+    let [(after, LaneChange::Paused(pause))] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((*after, pause.code.as_str(), pause.reason.as_str()), (310, "rest", "throttled"));
+    now = it.next_wakeup(now).unwrap();
+    assert!(!it.poll_start(now).unwrap().probe);
+    let change = it.handle_ended(&name("a"), &LaneVerdict::Healthy, true, now);
+    assert_eq!(change, Some(LaneChange::Recovered(Duration::try_from(now.duration_since(START)).unwrap())));
+    it.poll_start(now).unwrap();
+    assert_eq!(it.handle_ended(&name("a"), &rest(10), false, now), None, "a hiccup");
+    now = it.next_wakeup(now).unwrap();
+    it.poll_start(now).unwrap();
+    assert_eq!(it.handle_ended(&name("a"), &LaneVerdict::Healthy, true, now), None);
+}
+
+#[test]
+fn after_a_rest_a_message_that_broke_the_link_goes_behind_the_others() {
+    let mut it = scheduler(100, vec![lane("a", 1, None)]);
+    fill(&mut it, "a", Class::Urgent, 0..1);
+    fill(&mut it, "a", Class::Deferred, 1..3);
+    let (mut now, mut order) = (START, Vec::new());
+    for _ in 0..9 {
+        now = it.next_wakeup(now).unwrap();
+        let start = it.poll_start(now).unwrap();
+        it.handle_ended(&name("a"), &rest(10), false, now);
+        let class = if start.id == id(0) { Class::Urgent } else { Class::Deferred };
+        assert!(it.handle_arrival(&name("a"), class, start.id));
+        order.push(start.id);
+    }
+    assert!(order[1..].windows(2).all(|two| two[0] != two[1]), "known from the second time on: {order:?}");
+}
+
+#[test]
 fn the_window_is_bounded_and_what_does_not_fit_is_fetched_when_the_line_runs_low() {
     let mut it = scheduler(4, vec![lane("a", 1, None)]);
     fill(&mut it, "a", Class::New, 0..4);
@@ -343,6 +385,21 @@ fn a_clock_that_is_set_back_prolongs_no_wait() {
     assert_eq!(it.poll_start(START), None);
     assert_eq!(it.next_wakeup(START), Some(at(60_000)));
     assert_eq!(std::iter::from_fn(|| it.poll_start(at(60_000))).count(), 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_line_from_its_mail() {
+    let mut it = scheduler(10, vec![lane("a", 1, None), lane("b", 1, None)]);
+    let later = START + Duration::from_secs(3 * 3_600);
+    it.handle_due_at(&name("a"), Class::New, START);
+    let refill = it.poll_refill(later).unwrap();
+    it.handle_claim_failed(&refill, later + Duration::from_secs(5));
+    it.handle_due_at(&name("b"), Class::New, later + Duration::from_secs(9));
+    assert_eq!(it.poll_refill(later), None);
+    assert_eq!(it.poll_refill(START).map(|refill| refill.lane), Some(name("b")), "when is it due by this clock?");
+    assert_eq!(it.poll_refill(START), None);
+    assert_eq!(it.next_wakeup(START), Some(at(5_000)));
+    assert_eq!(it.poll_refill(at(5_000)), Some(refill));
 }
 
 /// The spool as far as the scheduler can tell: what is due when, what is leased.

@@ -2,7 +2,8 @@
 //!
 //! In: what attempts say about the lane. Out: from when an attempt may start, how many at once, and what to tell people.
 //! A resting lane goes on with one attempt at a time until one goes well; a paused lane starts one probe when it is due,
-//! and nothing else. The trouble may be with the one message that was the probe: the next one is another, if there is one.
+//! and nothing else. The trouble may be with the one message that was the probe, or the first after a rest: the next one is
+//! another, if there is one. A lane that rests again and again without ever working is told of as a pause is, once.
 
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// Neither grows beyond so many times its first length.
 const GROWTH: u32 = 16;
+/// Rests for so long without an attempt that went well are no hiccup: somebody must know.
+const TOLD_AFTER: Duration = Duration::from_secs(5 * 60);
+/// What a lane is told of with that only rests.
+const REST_CODE: &str = "rest";
 /// After a probe that said nothing about the lane.
 const UNDECIDED: Duration = Duration::from_secs(60);
 
@@ -35,6 +40,12 @@ pub(super) struct Rest {
     pub(super) reason: String,
     /// Rests since the lane last worked, this one included.
     count: u32,
+    /// When the first of them began.
+    since: Timestamp,
+    /// People know of it.
+    told: bool,
+    /// The last attempt that was started in place of all others.
+    last: Option<MessageId>,
 }
 
 #[derive(Debug)]
@@ -60,11 +71,12 @@ impl Health {
         }
     }
 
-    /// The message that failed as a probe: another one goes before it.
+    /// The message that failed as a probe, or alone after a rest: another one goes before it.
     pub(super) fn last_probe(&self) -> Option<MessageId> {
         match self {
+            Self::Well => None,
+            Self::Resting(rest) => rest.last,
             Self::Paused(paused) => paused.last_probe,
-            _ => None,
         }
     }
 
@@ -76,7 +88,11 @@ impl Health {
                 paused.last_probe = Some(id);
                 true
             }
-            _ => false,
+            Self::Resting(rest) => {
+                rest.last = Some(id);
+                false
+            }
+            Self::Well => false,
         }
     }
 
@@ -109,7 +125,10 @@ impl Health {
     pub(super) fn set_back(&mut self, by: Duration) {
         match self {
             Self::Well => {}
-            Self::Resting(rest) => rest.until = sooner(rest.until, by),
+            Self::Resting(rest) => {
+                rest.since = sooner(rest.since, by);
+                rest.until = sooner(rest.until, by);
+            }
             Self::Paused(paused) => {
                 paused.since = sooner(paused.since, by);
                 paused.probe_at = sooner(paused.probe_at, by);
@@ -122,7 +141,8 @@ impl Health {
             LaneVerdict::Healthy | LaneVerdict::Neutral => None,
             LaneVerdict::Rest { wait, reason } => {
                 let until = later(now, (*wait).max(SHORTEST));
-                *self = Self::Resting(Rest { until, reason: reason.clone(), count: 1 });
+                let reason = reason.clone();
+                *self = Self::Resting(Rest { until, reason, count: 1, since: now, told: false, last: None });
                 None
             }
             LaneVerdict::Paused(pause) => Some(self.pause(pause, now, now)),
@@ -134,8 +154,9 @@ impl Health {
         match verdict {
             // While it rests, this is an attempt from before: it proves nothing.
             LaneVerdict::Healthy if now >= rest.until => {
+                let told = rest.told.then(|| LaneChange::Recovered(elapsed(rest.since, now)));
                 *self = Self::Well;
-                None
+                told
             }
             LaneVerdict::Healthy | LaneVerdict::Neutral => None,
             LaneVerdict::Rest { wait, reason } => {
@@ -145,9 +166,14 @@ impl Health {
                 let wait = grown((*wait).max(SHORTEST), rest.count);
                 rest.until = rest.until.max(later(now, wait));
                 rest.reason.clone_from(reason);
-                None
+                let tell = !rest.told && elapsed(rest.since, now) >= TOLD_AFTER;
+                rest.told |= tell;
+                tell.then(|| LaneChange::Paused(endless_rest(reason, wait)))
             }
-            LaneVerdict::Paused(pause) => Some(self.pause(pause, now, now)),
+            LaneVerdict::Paused(pause) => {
+                let since = if rest.told { rest.since } else { now };
+                Some(self.pause(pause, since, now))
+            }
         }
     }
 
@@ -156,7 +182,7 @@ impl Health {
         paused.probing = false;
         match verdict {
             LaneVerdict::Healthy => {
-                let paused_for = Duration::try_from(now.duration_since(paused.since)).unwrap_or_default();
+                let paused_for = elapsed(paused.since, now);
                 *self = Self::Well;
                 Some(LaneChange::Recovered(paused_for))
             }
@@ -192,6 +218,23 @@ impl Health {
         *self = Self::Paused(Box::new(Paused { pause, since, probe_at, interval, probing: false, last_probe }));
         told
     }
+}
+
+/// How a lane that does nothing but rest is told of.
+fn endless_rest(reason: &str, wait: Duration) -> Pause {
+    Pause {
+        reason: reason.to_owned(),
+        remedy:
+            "look whether this machine reaches the next hop (name, network, firewall) and whether that is well; it is \
+                 tried again every few minutes"
+                .to_owned(),
+        code: REST_CODE.to_owned(),
+        probe_after: wait,
+    }
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 /// The n-th rest in a row: doubled each time, within bounds, never shorter than asked for.

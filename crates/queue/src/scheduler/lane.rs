@@ -98,9 +98,10 @@ impl Lane {
         self.permits.recall(ended_at);
     }
 
-    pub(super) fn set_back(&mut self, by: Duration) {
+    pub(super) fn set_back(&mut self, by: Duration, now: Timestamp) {
         self.permits.set_back(by);
         self.health.set_back(by);
+        self.lines_mut().into_iter().for_each(|line| line.set_back(by, now));
     }
 
     pub(super) fn status(&self, now: Timestamp) -> LaneStatus {

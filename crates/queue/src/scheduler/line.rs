@@ -4,10 +4,12 @@
 //! mail, arrivals stand behind it too, until a fetch has found the end of it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::MessageId;
+use crate::retry::sooner;
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -103,6 +105,12 @@ impl Line {
         self.asked = false;
         self.unfetched = true;
         self.retry_at = Some(retry_at);
+    }
+
+    /// The clock was set back: waits are as long as they were, and what the spool says of later is asked anew.
+    pub(super) fn set_back(&mut self, by: Duration, now: Timestamp) {
+        self.retry_at = self.retry_at.map(|at| sooner(at, by));
+        self.next_due_at = self.next_due_at.map(|at| at.min(now));
     }
 
     /// The first that is not that one.
