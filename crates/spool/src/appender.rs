@@ -162,7 +162,7 @@ impl Appender {
             match order {
                 Order::Append(append) => {
                     octets += append.octets();
-                    group.push(append);
+                    group.push(*append);
                     if octets >= GROUP {
                         self.append(std::mem::take(&mut group));
                         octets = 0;
@@ -178,12 +178,12 @@ impl Appender {
         self.append(group);
     }
 
-    fn append(&mut self, group: Vec<Box<Append>>) {
+    fn append(&mut self, group: Vec<Append>) {
         if group.is_empty() {
             return;
         }
         if let Err(closed) = self.shared.gate.check() {
-            return group.into_iter().for_each(|append| self.refuse(*append, &closed));
+            return group.into_iter().for_each(|append| self.refuse(append, &closed));
         }
         match self.write(&group) {
             Ok(locations) => self.acknowledge(group, locations),
@@ -192,8 +192,8 @@ impl Appender {
     }
 
     /// One write and one sync.
-    fn write(&mut self, group: &[Box<Append>]) -> Result<Vec<Location>, Failure> {
-        let octets = group.iter().map(|append| append.octets()).sum();
+    fn write(&mut self, group: &[Append]) -> Result<Vec<Location>, Failure> {
+        let octets = group.iter().map(Append::octets).sum();
         let files = Arc::clone(&self.shared.files);
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
@@ -230,10 +230,10 @@ impl Appender {
     }
 
     /// Leases first, then the rows, then the answers: whoever has his answer finds his message.
-    fn acknowledge(&self, group: Vec<Box<Append>>, locations: Vec<Location>) {
+    fn acknowledge(&self, group: Vec<Append>, locations: Vec<Location>) {
         let (mut rows, mut leases, mut replies) = (Vec::new(), Vec::new(), Vec::new());
         for (append, location) in group.into_iter().zip(locations) {
-            let Append { id, columns, document, payload, then, .. } = *append;
+            let Append { id, columns, document, payload, then, .. } = append;
             match then {
                 Then::Moved(from) => rows.push(Work::Moved(Moved { id, from, to: location })),
                 Then::Reply(reply) => {
@@ -258,7 +258,7 @@ impl Appender {
         }
     }
 
-    fn failed(&mut self, group: Vec<Box<Append>>, failure: Failure) {
+    fn failed(&mut self, group: Vec<Append>, failure: Failure) {
         let broken = self.current.take().map(|segment| {
             let broken = Broken { segment: segment.id, end: segment.end };
             segment.cut();
@@ -273,7 +273,7 @@ impl Appender {
             Failure::Full(reason) | Failure::Broken(reason) => {
                 self.shared.gate.close(&reason, broken);
                 let closed = SpoolError::Closed(reason);
-                group.into_iter().for_each(|append| self.refuse(*append, &closed));
+                group.into_iter().for_each(|append| self.refuse(append, &closed));
             }
         }
     }
@@ -285,12 +285,12 @@ impl Appender {
     }
 
     /// A full disk may still have room for some of them: each by itself, and none as large as one that did not fit.
-    fn apart(&mut self, group: Vec<Box<Append>>, reason: &str) {
+    fn apart(&mut self, group: Vec<Append>, reason: &str) {
         let mut too_large = if group.len() == 1 { 0 } else { u64::MAX };
         for append in group {
             let octets = append.octets();
             if octets >= too_large || self.shared.gate.is_closed() {
-                self.refuse(*append, &SpoolError::Full(reason.to_owned()));
+                self.refuse(append, &SpoolError::Full(reason.to_owned()));
                 continue;
             }
             let one = vec![append];
@@ -324,7 +324,7 @@ impl Appender {
 }
 
 /// Gives every record its place in the segment.
-fn lay_out(segment: &Segment, group: &[Box<Append>], headers: &mut Vec<u8>) -> Vec<Location> {
+fn lay_out(segment: &Segment, group: &[Append], headers: &mut Vec<u8>) -> Vec<Location> {
     let mut offset = segment.end;
     let mut locations = Vec::with_capacity(group.len());
     for append in group {

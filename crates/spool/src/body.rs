@@ -44,8 +44,16 @@ pub(crate) struct Writer {
 
 #[derive(Debug)]
 enum Kept {
-    InMemory { octets: Vec<u8>, claim: Claim },
-    InFile { file: File, name: Unfinished, buffer: Vec<u8>, unsynced: u64 },
+    InMemory {
+        octets: Vec<u8>,
+        claim: Claim,
+    },
+    InFile {
+        file: File,
+        name: Unfinished,
+        buffer: Vec<u8>,
+        unsynced: u64,
+    },
     /// While a piece is being written, and after an error.
     Nowhere,
 }

@@ -295,7 +295,9 @@ impl Committer {
         if self.tables.is_none() && !self.reopen() {
             return Err(Trouble::Broken("the database is not open".to_owned()));
         }
-        let Some(tables) = self.tables.as_mut() else { return Err(Trouble::Broken("the database is not open".to_owned())) };
+        let Some(tables) = self.tables.as_mut() else {
+            return Err(Trouble::Broken("the database is not open".to_owned()));
+        };
         let sync_due = self.unsynced_since.is_some_and(|since| now.duration_since(since) >= SYNC_WITHIN);
         let synced = sync_due || asks.iter().any(Ask::must_last);
         tables.begin(synced)?;
@@ -427,11 +429,7 @@ struct Plan<'a> {
     last_mark: Option<Place>,
 }
 
-fn apply(
-    transaction: &mut Transaction<'_>,
-    asks: &[Ask],
-    plan: &Plan<'_>,
-) -> Result<(Vec<Done>, Place), Trouble> {
+fn apply(transaction: &mut Transaction<'_>, asks: &[Ask], plan: &Plan<'_>) -> Result<(Vec<Done>, Place), Trouble> {
     let mut done = Vec::with_capacity(asks.len());
     for segment in plan.deleted {
         transaction.tables.forget_segment(*segment)?;

@@ -134,6 +134,10 @@ impl Embedded {
         make_dirs(&dir)?;
         let lock = take_lock(&dir)?;
         let (tables, recovered) = open_database(&dir)?;
+        for path in [Some(&*dir), dir.parent()].into_iter().flatten().filter(|path| !path.as_os_str().is_empty()) {
+            let synced = sys::sync_dir(path);
+            synced.map_err(|error| OpenError::Io { what: "sync the directory", path: path.to_owned(), error })?;
+        }
         let Recovered { mark, last_id, lines } = recovered;
         lines.iter().for_each(|line| tracing::warn!(dir = %dir.display(), "recovery: {line}"));
         let store = Store::open(&dir).map_err(|error| OpenError::Io { what: "read", path: dir.clone(), error })?;
@@ -370,7 +374,8 @@ impl Spool for Embedded {
             Err(other) => SpoolState::Closed { reason: other.to_string() },
             Ok(()) => shared.room.full().unwrap_or(SpoolState::Accepting),
         };
-        let database = ["spool.db", "spool.db-wal"].map(|name| shared.dir.join(name).metadata().map_or(0, |file| file.len()));
+        let database =
+            ["spool.db", "spool.db-wal"].map(|name| shared.dir.join(name).metadata().map_or(0, |file| file.len()));
         SpoolHealth {
             state,
             free_bytes: shared.room.free(),

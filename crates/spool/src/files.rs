@@ -61,7 +61,12 @@ pub(crate) fn allowed(files: &dyn Files, point: Point) -> io::Result<()> {
 }
 
 /// Writes all of it where the file stands.
-pub(crate) fn write(files: &dyn Files, point: Point, mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+pub(crate) fn write(
+    files: &dyn Files,
+    point: Point,
+    mut file: &File,
+    mut slices: &mut [IoSlice<'_>],
+) -> io::Result<()> {
     // More than this in one call is refused by every system.
     const AT_ONCE: usize = 1024;
     if let Err(fault) = files.before(point) {

@@ -31,7 +31,11 @@ struct Why {
 impl Gate {
     /// Refuses while closed.
     pub(crate) fn check(&self) -> Result<(), SpoolError> {
-        if self.closed.load(Ordering::Acquire) { Err(SpoolError::Closed(lock(&self.why).reason.clone())) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            Err(SpoolError::Closed(lock(&self.why).reason.clone()))
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -43,7 +47,10 @@ impl Gate {
         let mut why = lock(&self.why);
         why.broken.extend(broken);
         if !self.closed.swap(true, Ordering::AcqRel) {
-            tracing::error!(reason, "the spool is closed to writes; it opens again by itself when it has been verified");
+            tracing::error!(
+                reason,
+                "the spool is closed to writes; it opens again by itself when it has been verified"
+            );
             reason.clone_into(&mut why.reason);
         }
     }

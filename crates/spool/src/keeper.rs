@@ -90,9 +90,10 @@ impl Committer {
         if !self.pending.is_empty() {
             return;
         }
-        let dead = self.tables.as_ref().is_some_and(|tables| {
-            tables.is_dead_weight(self.mark.segment, DEAD_WEIGHT).unwrap_or(false)
-        });
+        let dead = self
+            .tables
+            .as_ref()
+            .is_some_and(|tables| tables.is_dead_weight(self.mark.segment, DEAD_WEIGHT).unwrap_or(false));
         if dead && self.moving.is_empty() {
             self.more_to_tidy = self.shared.appends.push(Order::Seal).is_ok();
         }

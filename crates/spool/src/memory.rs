@@ -23,7 +23,9 @@ impl Memory {
     fn take(&self, octets: u64) -> bool {
         let limit = self.limit;
         self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(octets).filter(|sum| *sum <= limit))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(octets).filter(|sum| *sum <= limit)
+            })
             .is_ok()
     }
 }

@@ -63,7 +63,7 @@ impl Reader {
     pub(crate) fn location(&self, id: MessageId) -> Result<Option<Location>, SpoolError> {
         self.ask(|connection| {
             let sql = "SELECT segment, offset, octets, body_at, size, checksum, big FROM message WHERE id = ?1";
-            connection.prepare_cached(sql)?.query_row([id.to_i64()], |row| tables::location(row)).optional()
+            connection.prepare_cached(sql)?.query_row([id.to_i64()], tables::location).optional()
         })
     }
 
@@ -89,13 +89,7 @@ impl Reader {
         self.page(Table::History, filter, before, most)
     }
 
-    fn page(
-        &self,
-        table: Table,
-        filter: &Filter,
-        from: Option<MessageId>,
-        most: usize,
-    ) -> Result<Listing, SpoolError> {
+    fn page(&self, table: Table, filter: &Filter, from: Option<MessageId>, most: usize) -> Result<Listing, SpoolError> {
         let most = most.clamp(1, PAGE);
         let needles = Needles::of(filter);
         let mut messages = Vec::new();
@@ -129,7 +123,8 @@ impl Reader {
         needles: &Needles,
         from: Option<i64>,
     ) -> Result<Vec<(i64, Option<String>)>, SpoolError> {
-        let wanted = "CASE WHEN (?2 IS NULL OR document LIKE ?2 ESCAPE '\\') AND (?3 IS NULL OR document LIKE ?3 ESCAPE '\\')";
+        let wanted =
+            "CASE WHEN (?2 IS NULL OR document LIKE ?2 ESCAPE '\\') AND (?3 IS NULL OR document LIKE ?3 ESCAPE '\\')";
         let sql = match table {
             Table::Queued => format!(
                 "SELECT id, {wanted} AND (?4 IS NULL OR lane = ?4) AND (?5 IS NULL OR held = ?5) \
@@ -211,7 +206,10 @@ struct Needles {
 
 impl Needles {
     fn of(filter: &Filter) -> Self {
-        Self { sender: filter.sender.as_deref().and_then(pattern), recipient: filter.recipient.as_deref().and_then(pattern) }
+        Self {
+            sender: filter.sender.as_deref().and_then(pattern),
+            recipient: filter.recipient.as_deref().and_then(pattern),
+        }
     }
 }
 

@@ -47,7 +47,9 @@ pub(crate) fn recover(spool: &Path, tables: &mut Tables) -> Result<Recovered, Re
     let next = recovery.run(mark, clean)?;
     let Recovery { last_id, mut lines, taken, .. } = recovery;
     if taken > 0 {
-        lines.first(format!("{taken} accepted messages were taken over from the segments; their rows had not been written yet"));
+        lines.first(format!(
+            "{taken} accepted messages were taken over from the segments; their rows had not been written yet"
+        ));
     }
     tables.set_mark(next, false)?;
     tables.commit()?;

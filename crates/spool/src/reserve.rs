@@ -96,7 +96,8 @@ impl Room {
         let needed = self.wanted.saturating_add(state.promised).saturating_add(expected);
         if self.available(&state) < needed {
             let reason = self.too_little(&state);
-            if expected == 0 {
+            // What others have announced may never come; only what is gone makes the spool full.
+            if self.available(&state) < self.wanted {
                 self.fill(&mut state, &reason);
             }
             return Err(SpoolError::Full(reason));

@@ -29,7 +29,8 @@ pub(crate) fn list(spool: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir(spool))? {
         let name = entry?.file_name();
-        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|digits| digits.parse().ok());
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|digits| digits.parse().ok());
         found.extend(number);
     }
     found.sort_unstable();
@@ -175,7 +176,8 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         let body_sound = header.big
-            || checksum_at(self.file, at + header.body_at(), header.size).is_ok_and(|found| found == header.body_checksum);
+            || checksum_at(self.file, at + header.body_at(), header.size)
+                .is_ok_and(|found| found == header.body_checksum);
         Ok(Some(Stored { header, at, document, body_sound }))
     }
 

@@ -66,7 +66,10 @@ pub(crate) fn random() -> u64 {
 }
 
 /// For the operators' tools, which are given no clock.
-#[expect(clippy::disallowed_methods, reason = "the tools run by themselves, from a command line; nothing is timed by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tools run by themselves, from a command line; nothing is timed by it"
+)]
 pub(crate) fn wall_clock() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

@@ -89,7 +89,11 @@ impl Tables {
     pub(crate) fn begin(&mut self, synced: bool) -> Result<(), Trouble> {
         if self.synced != Some(synced) {
             self.synced = None;
-            self.connection.execute_batch(if synced { "PRAGMA synchronous=FULL" } else { "PRAGMA synchronous=NORMAL" })?;
+            self.connection.execute_batch(if synced {
+                "PRAGMA synchronous=FULL"
+            } else {
+                "PRAGMA synchronous=NORMAL"
+            })?;
             self.synced = Some(synced);
         }
         self.run("BEGIN IMMEDIATE")
@@ -172,8 +176,9 @@ impl Tables {
     }
 
     pub(crate) fn insert_history(&self, id: MessageId, settled_at: i64, document: &str) -> Result<(), Trouble> {
-        let mut statement =
-            self.connection.prepare_cached("INSERT OR REPLACE INTO history (id, settled_at, document) VALUES (?1, ?2, ?3)")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO history (id, settled_at, document) VALUES (?1, ?2, ?3)")?;
         statement.execute(params![id.to_i64(), settled_at, document])?;
         Ok(())
     }
@@ -346,7 +351,8 @@ impl Tables {
 
     /// The highest id that has a row.
     pub(crate) fn last_id(&self) -> Result<Option<MessageId>, Trouble> {
-        let sql = "SELECT max(coalesce((SELECT max(id) FROM message), -1), coalesce((SELECT max(id) FROM history), -1))";
+        let sql =
+            "SELECT max(coalesce((SELECT max(id) FROM message), -1), coalesce((SELECT max(id) FROM history), -1))";
         let found: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(MessageId::from_i64(found))
     }
@@ -467,4 +473,51 @@ fn migrate(connection: &Connection, version: i64) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(connection: &Connection, sql: &str) -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        steps.map(|step| step.unwrap() + "\n").collect()
+    }
+
+    #[test]
+    fn lines_and_counts_are_read_from_an_index_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Tables::open(dir.path()).unwrap();
+        for sql in [
+            "SELECT due, id FROM message WHERE lane = 'a' AND class = 'new' AND held = 0 ORDER BY due, id",
+            "SELECT lane, count(*), min(due) FROM message WHERE held = 0 GROUP BY lane",
+            "SELECT DISTINCT lane FROM message WHERE held = 1",
+            "SELECT count(*), sum(queued), sum(held), min(accepted_at) FROM message",
+            "SELECT id FROM message WHERE segment = 1 AND id > 2 ORDER BY id LIMIT 3",
+        ] {
+            let plan = plan(&tables.connection, sql);
+            assert!(plan.contains("COVERING INDEX") && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+        }
+    }
+
+    #[test]
+    fn the_database_is_as_it_must_be_for_its_promises() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tables = Tables::open(dir.path()).unwrap();
+        tables.begin(true).unwrap();
+        tables.commit().unwrap();
+        let pragma = |name: &str| {
+            tables
+                .connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
+        };
+        let expected =
+            [("synchronous", 2), ("auto_vacuum", 2), ("page_size", 4096), ("user_version", MIGRATIONS.len() as i64)];
+        for (name, value) in expected {
+            assert_eq!(pragma(name), value.into(), "{name}");
+        }
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+    }
 }

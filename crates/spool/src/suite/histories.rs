@@ -7,7 +7,7 @@ use queue::{Class, Filter, LaneName, Message, MessageId, RecipientState, Spool};
 use super::{Backend, FixedClock, LANE, body_of, bounced, deferred, handed_over, later, new_message, read};
 
 const SEEDS: u64 = 6;
-const STEPS: u32 = 250;
+const STEPS: u32 = 150;
 const CLASSES: [Class; 3] = [Class::Urgent, Class::New, Class::Deferred];
 
 /// What the spool should contain.
@@ -172,7 +172,7 @@ async fn compare(spool: &dyn Spool, model: &Model, seed: u64, step: u32) {
     let listed = spool.list(&Filter::default(), None, 1000).await.unwrap().messages;
     assert!(listed.iter().eq(model.queued.values()), "{at}");
     let settled = spool.history(&Filter::default(), None, 1000).await.unwrap().messages;
-    assert!(settled.iter().rev().eq(model.settled.values().rev().take(1000).collect::<Vec<_>>().into_iter().rev()), "{at}");
+    assert!(settled.iter().rev().eq(model.settled.values()), "{at}");
     for class in CLASSES {
         let due = line(model, class).map(|message| message.due_at).min();
         assert_eq!(spool.next_due(&LaneName(LANE.into()), class).await.unwrap(), due, "{at}");

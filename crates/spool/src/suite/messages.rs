@@ -3,9 +3,7 @@
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
-use queue::{
-    Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool, SpoolError,
-};
+use queue::{Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool, SpoolError};
 use smtp::Reply;
 
 use super::LANE;

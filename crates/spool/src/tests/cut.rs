@@ -60,9 +60,8 @@ async fn one_round(round: u64) {
     }
     let told = Arc::new(Mutex::new(Told::default()));
     let enough = usize::try_from(20 + number(&mut seed, 200)).unwrap();
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|task| tokio::spawn(load(spool.clone(), told.clone(), seed ^ task as u64, enough)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..TASKS).map(|task| tokio::spawn(load(spool.clone(), told.clone(), seed ^ task as u64, enough))).collect();
     while lock(&told).accepted.len() < enough && !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
@@ -82,10 +81,8 @@ fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: 
     faults.on(move |point| {
         let mut durable = lock(&durable);
         match point {
-            Point::SyncedSegment { segment, end } => {
-                if !durable.off {
-                    durable.segments.insert(segment, end);
-                }
+            Point::SyncedSegment { segment, end } if !durable.off => {
+                durable.segments.insert(segment, end);
             }
             Point::Committed { synced: true } if !durable.off => {
                 for name in ["spool.db", "spool.db-wal"] {
@@ -99,7 +96,8 @@ fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: 
 
 async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enough: usize) {
     for _ in 0..enough {
-        let size = if number(&mut seed, 30) == 0 { 1_100_000 } else { usize::try_from(number(&mut seed, 30_000)).unwrap() };
+        let size =
+            if number(&mut seed, 30) == 0 { 1_100_000 } else { usize::try_from(number(&mut seed, 30_000)).unwrap() };
         let Ok(mut writer) = spool.body_writer(None) else {
             tokio::task::yield_now().await;
             continue;

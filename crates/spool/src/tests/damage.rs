@@ -39,7 +39,10 @@ async fn a_write_that_was_cut_off_is_named_and_is_no_damage() {
     let spool = rig.open();
     let recovery = spool.health().recovery;
     assert_eq!(queued_ids(&spool).await, [kept.id]);
-    assert!(recovery.iter().any(|line| line.contains("the last 468 octets are a write that was cut off")), "{recovery:?}");
+    assert!(
+        recovery.iter().any(|line| line.contains("the last 468 octets are a write that was cut off")),
+        "{recovery:?}"
+    );
     assert!(!recovery.iter().any(|line| line.contains("DAMAGE")), "{recovery:?}");
 }
 
@@ -77,7 +80,10 @@ async fn a_damaged_body_is_named_at_start_and_refused_when_read() {
     garble(&store::big_path(rig.path(), large.id), 1_000_000, 3);
     let spool = rig.open();
     let recovery = spool.health().recovery;
-    assert!(recovery.iter().any(|line| line.contains("DAMAGE") && line.contains(&small.id.to_string())), "{recovery:?}");
+    assert!(
+        recovery.iter().any(|line| line.contains("DAMAGE") && line.contains(&small.id.to_string())),
+        "{recovery:?}"
+    );
     let mut pieces = 0;
     let mut body = spool.body(large.id).await.unwrap();
     let damaged = loop {
@@ -214,7 +220,8 @@ async fn rescue_keeps_what_a_damaged_database_still_knows() {
 async fn a_format_of_the_future_and_a_foreign_database_are_refused_in_words() {
     let rig = Rig::new();
     drop(rig.open());
-    let change = |sql: &str| rusqlite::Connection::open(rig.path().join("spool.db")).unwrap().execute_batch(sql).unwrap();
+    let change =
+        |sql: &str| rusqlite::Connection::open(rig.path().join("spool.db")).unwrap().execute_batch(sql).unwrap();
     let refusal = || {
         let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0 };
         let clock = std::sync::Arc::new(FixedClock::new());

@@ -2,8 +2,8 @@
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use crate::files::{Fault, Files, Point};
 use crate::sync::lock;

@@ -98,13 +98,14 @@ async fn the_reserve_is_given_up_for_an_outcome_and_taken_back_before_new_mail()
     let message = enqueue(&spool, 1, 10).await;
     assert!(reserve.exists());
     rig.faults.fail(commit, 1, ErrorKind::StorageFull);
-    rig.faults.fail(allocate, 1, ErrorKind::StorageFull);
+    rig.faults.fail(allocate, usize::MAX, ErrorKind::StorageFull);
     spool.record(handed_over(message, 1)).await.unwrap();
     assert!(!reserve.exists());
     assert!(matches!(spool.health().state, SpoolState::Full { .. }));
     assert!(matches!(spool.body_writer(None), Err(SpoolError::Full(_))));
     spool.look_for_room();
     assert!(!reserve.exists() && spool.body_writer(None).is_err(), "not yet");
+    rig.faults.heal();
     spool.look_for_room();
     assert!(reserve.exists());
     assert_eq!(spool.health().state, SpoolState::Accepting);

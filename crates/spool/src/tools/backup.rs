@@ -35,7 +35,10 @@ impl fmt::Display for BackupReport {
         writeln!(f, "{} queued messages are now also in {}", self.messages, self.to.display())?;
         writeln!(f, "{} octets of bodies; {} files copied, {} linked", self.octets, self.copied, self.linked)?;
         if self.linked > 0 {
-            writeln!(f, "linked files share their disk blocks with the spool: copy them to another disk to be safe from its loss")?;
+            writeln!(
+                f,
+                "linked files share their disk blocks with the spool: copy them to another disk to be safe from its loss"
+            )?;
         }
         writeln!(f, "to go back to it, stop the relay and put this directory in the place of its spool;")?;
         writeln!(f, "mail that was sent after the backup would then be sent again")

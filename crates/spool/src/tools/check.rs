@@ -56,7 +56,12 @@ impl fmt::Display for CheckReport {
         writeln!(
             f,
             "recipients: {} accepted = {} queued + {} handed over + {} bounced + {} expired + {} removed",
-            counters.accepted, counters.queued, counters.handed_over, counters.bounced, counters.expired, counters.removed
+            counters.accepted,
+            counters.queued,
+            counters.handed_over,
+            counters.bounced,
+            counters.expired,
+            counters.removed
         )?;
         if self.is_sound() {
             return writeln!(f, "no problem found");
@@ -119,7 +124,9 @@ impl Check<'_> {
         self.structure()?;
         self.report.counters = reads::counters(&self.connection)?;
         if !self.report.counters.conserved() {
-            self.report.problems.push("recipients are not conserved: the sum of the parts is not what was accepted".to_owned());
+            self.report
+                .problems
+                .push("recipients are not conserved: the sum of the parts is not what was accepted".to_owned());
         }
         self.messages()?;
         if !self.report.running {
@@ -131,7 +138,9 @@ impl Check<'_> {
     fn structure(&mut self) -> Result<(), ToolError> {
         let mut statement = self.connection.prepare("PRAGMA integrity_check(100)")?;
         let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        self.report.problems.extend(lines.into_iter().filter(|line| line != "ok").map(|line| format!("spool.db: {line}")));
+        self.report
+            .problems
+            .extend(lines.into_iter().filter(|line| line != "ok").map(|line| format!("spool.db: {line}")));
         Ok(())
     }
 
@@ -173,7 +182,9 @@ impl Check<'_> {
         match serde_json::from_str::<Message>(&row.document) {
             Ok(message) if message.id == row.id && Counts::of(&message) == row.counts => {}
             Ok(_) => self.report.problems.push(format!("message {}: its document and its row differ", row.id)),
-            Err(error) => self.report.problems.push(format!("message {}: its document cannot be read: {error}", row.id)),
+            Err(error) => {
+                self.report.problems.push(format!("message {}: its document cannot be read: {error}", row.id))
+            }
         }
         if let Err(what) = body(self.dir, row.id, &row.location)
             && self.location(row.id)? == Some(row.location)
@@ -187,7 +198,7 @@ impl Check<'_> {
     fn location(&self, id: MessageId) -> Result<Option<Location>, ToolError> {
         let sql = "SELECT segment, offset, octets, body_at, size, checksum, big FROM message WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([id.to_i64()], |row| tables::location(row)).optional()?)
+        Ok(statement.query_row([id.to_i64()], tables::location).optional()?)
     }
 
     fn segment_counts(&mut self) -> Result<(), ToolError> {
@@ -197,7 +208,9 @@ impl Check<'_> {
             let (segment, live) = row?;
             let counted = self.live.remove(&segment).unwrap_or(0);
             if live != counted {
-                self.report.problems.push(format!("segment {segment}: {live} live records are noted, {counted} are there"));
+                self.report
+                    .problems
+                    .push(format!("segment {segment}: {live} live records are noted, {counted} are there"));
             }
         }
         let unnoted = self.live.keys().map(|segment| format!("segment {segment}: it is not in the table of segments"));
@@ -230,7 +243,8 @@ impl Check<'_> {
         let path = segment::path(self.dir, segment);
         let file = std::fs::File::open(&path).map_err(io("open", &path))?;
         let mut statement = self.connection.prepare_cached("SELECT valid_to FROM segment WHERE id = ?1")?;
-        let valid_to: Option<Option<i64>> = statement.query_row([segment.cast_signed()], |row| row.get(0)).optional()?;
+        let valid_to: Option<Option<i64>> =
+            statement.query_row([segment.cast_signed()], |row| row.get(0)).optional()?;
         drop(statement);
         let valid_to = valid_to.flatten().map(natural);
         let mut scan = match Scan::new(&file, segment, valid_to) {

@@ -153,7 +153,9 @@ impl Rescue<'_> {
             let Ok(mut statement) = old.prepare(&sql) else { continue };
             let Ok(mut rows) = statement.query([]) else { continue };
             while let Ok(Some(row)) = rows.next() {
-                let (Ok(id), Ok(settled_at), Ok(document)) = (row.get(0), row.get(1), row.get::<_, String>(2)) else { break };
+                let (Ok(id), Ok(settled_at), Ok(document)) = (row.get(0), row.get(1), row.get::<_, String>(2)) else {
+                    break;
+                };
                 let Some(id) = MessageId::from_i64(id) else { continue };
                 if self.tables.settled(id).map_err(trouble)? {
                     if order == "DESC" {
