@@ -70,6 +70,9 @@ pub trait Transport: Send + Sync {
     async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, now: Timestamp) -> AttemptReport;
     /// Close idle connections that are too old; called every few seconds.
     async fn tend(&self) {}
+    /// The relay stops: attempts under way end at once, each with what is known of it. Those that do not are dropped soon
+    /// after.
+    fn abandon(&self) {}
     /// For `status`: connections open, connections idle.
     fn connections(&self) -> (usize, usize) {
         (0, 0)

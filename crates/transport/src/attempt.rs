@@ -35,6 +35,8 @@ pub(crate) struct Run<'a> {
     began: Instant,
     /// Recipients of the transactions to come.
     left: VecDeque<Vec<u32>>,
+    /// Those of the transaction that is being spoken.
+    under_way: Vec<u32>,
     report: Report,
     session: Option<Session>,
     /// The session was idle and has not proved to be alive.
@@ -59,7 +61,7 @@ impl<'a> Run<'a> {
         let mut report = Report::new();
         report.add(unknown, link_trouble("the message has no such recipient", true));
         match Content::open(body).await {
-            Err(error) => report.add(recipients, link_trouble(&error.to_string(), true)),
+            Err(error) => report.add(recipients, link_trouble(&error.to_string(), false)),
             Ok(_) if recipients.is_empty() => {}
             Ok(content) => {
                 let left = VecDeque::from([recipients]);
@@ -70,12 +72,17 @@ impl<'a> Run<'a> {
                     began_at,
                     began,
                     left,
+                    under_way: Vec::new(),
                     report,
                     session: None,
                     reused: false,
                     transactions: 0,
                 };
-                run.all().await;
+                tokio::select! {
+                    biased;
+                    () = run.all() => {}
+                    () = transport.abandoned.cancelled() => run.break_off(),
+                }
                 report = run.report;
             }
         }
@@ -113,7 +120,9 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let timeouts = &self.transport.next_hop.settings.timeouts;
+        self.under_way = recipients;
         let ending = converse(&mut session, &transaction, &mut self.content, timeouts).await;
+        let recipients = std::mem::take(&mut self.under_way);
         if let Some(cause) = ending.death(&session).filter(|_| self.reused) {
             tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead");
             self.report.notes.add(format!("an idle connection had died ({cause}) and was replaced"));
@@ -220,6 +229,24 @@ impl<'a> Run<'a> {
             let reason = "waits for a transaction of its own: the server takes fewer recipients at once".to_owned();
             let outcome = Outcome::Deferred { reason, hint: None, not_before: None, remote: None, counts: false };
             self.report.add(recipients, outcome);
+        }
+    }
+
+    /// Stopped from outside, wherever it was: what may have arrived is unconfirmed, the rest goes on after the next start.
+    fn break_off(&mut self) {
+        let under_way = std::mem::take(&mut self.under_way);
+        self.report.reached_mail |= !under_way.is_empty();
+        if self.content.ending {
+            let cause = "the relay stopped before the server had answered".to_owned();
+            self.report.add(under_way, Outcome::Unconfirmed { cause });
+        } else {
+            self.left.push_front(under_way);
+        }
+        for recipients in self.left.drain(..) {
+            let reason = "the relay stopped before the message was sent".to_owned();
+            let not_before = Some(self.began_at);
+            self.report
+                .add(recipients, Outcome::Deferred { reason, hint: None, not_before, remote: None, counts: false });
         }
     }
 

@@ -213,7 +213,9 @@ pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, 
     if final_ {
         return Outcome::Bounced { status: permanent_status(reply), reason, hint, remote };
     }
-    let counts = matches!(ruling.what, What::Retry | What::Split);
+    // A message on which a server closes again and again must not hold up the others; a throttle that is known is the lane's.
+    let closed_on_it = stage == Stage::End && reply.code.get() == 421 && ruling.hint.is_none();
+    let counts = matches!(ruling.what, What::Retry | What::Split) || closed_on_it;
     let not_before = match ruling.what {
         What::SetAside(wait) => Some(now.checked_add(wait).unwrap_or(Timestamp::MAX)),
         _ => None,

@@ -14,6 +14,8 @@ pub(crate) struct Content {
     /// The whole body, if it came as one piece.
     whole: Option<Bytes>,
     given: u64,
+    /// The last byte is on its way, and may have arrived.
+    pub(crate) ending: bool,
 }
 
 impl Content {
@@ -22,7 +24,7 @@ impl Content {
         let ahead = reader.next().await?;
         let length = ahead.as_ref().map_or(0, Bytes::len) as u64;
         let whole = (length == reader.size()).then(|| ahead.clone().unwrap_or_default());
-        Ok(Self { reader, ahead, whole, given: 0 })
+        Ok(Self { reader, ahead, whole, given: 0, ending: false })
     }
 
     /// The next piece; `None` only at the very end of a sound body.
@@ -38,6 +40,7 @@ impl Content {
 
     /// Back to the first byte. False if the body cannot be had again.
     pub(crate) fn rewind(&mut self) -> bool {
+        self.ending = false;
         if self.given == 0 {
             return true;
         }

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{Attempt, AttemptReport, BodyReader, Clock, Transport};
+use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Run;
 use crate::auth::Login;
@@ -65,6 +66,8 @@ pub struct SmtpTransport {
     pool: Pool,
     /// Most recipients in a transaction, learnt from refusals; 0: nothing learnt.
     recipients: AtomicUsize,
+    /// Attempts break off.
+    abandoned: CancellationToken,
 }
 
 impl SmtpTransport {
@@ -91,7 +94,7 @@ impl SmtpTransport {
             opened: AtomicU64::new(0),
             proxy_failures: AtomicU32::new(0),
         };
-        Ok(Self { next_hop, pool, recipients: AtomicUsize::new(0) })
+        Ok(Self { next_hop, pool, recipients: AtomicUsize::new(0), abandoned: CancellationToken::new() })
     }
 
     /// By what the server said of itself (LIMITS RCPTMAX) and what it refused.
@@ -122,6 +125,10 @@ impl Transport for SmtpTransport {
 
     async fn tend(&self) {
         self.pool.tend().await;
+    }
+
+    fn abandon(&self) {
+        self.abandoned.cancel();
     }
 
     fn connections(&self) -> (usize, usize) {

@@ -33,7 +33,9 @@ pub(crate) fn plan(message: &Message, recipients: Vec<u32>, offered: &Extensions
     let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !is_ascii(&one.forward_path));
     let whole = !reverse_is_ascii(&message.reverse_path) || (message.smtputf8 && message.content.eight_bit_header);
     if offered.smtputf8 {
-        let smtputf8 = whole || recipients.iter().any(wide);
+        let original = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
+        let wished = message.smtputf8 && offered.dsn;
+        let smtputf8 = whole || recipients.iter().any(wide) || (wished && recipients.iter().any(original));
         return Plan { send: recipients, refused: Vec::new(), smtputf8, body };
     }
     let (refused, send) = recipients.into_iter().partition(|index| whole || wide(index));
@@ -46,6 +48,11 @@ impl Plan {
     /// The envelope for some of `send`.
     pub(crate) fn transaction(&self, message: &Message, recipients: &[u32], offered: &Extensions) -> Transaction {
         let dsn = offered.dsn;
+        let of_rcpt = |one: &Recipient| RcptParameters {
+            notify: one.notify.filter(|_| dsn),
+            // RFC 6533 §3: one in UTF-8 only goes with SMTPUTF8.
+            orcpt: one.orcpt.clone().filter(|_| dsn && (self.smtputf8 || original_is_ascii(one))),
+        };
         Transaction {
             reverse_path: message.reverse_path.clone(),
             parameters: MailParameters {
@@ -59,9 +66,7 @@ impl Plan {
             recipients: recipients
                 .iter()
                 .filter_map(|index| recipient(message, *index))
-                .map(|one| {
-                    (one.forward_path.clone(), if dsn { dsn_parameters(one) } else { RcptParameters::default() })
-                })
+                .map(|one| (one.forward_path.clone(), of_rcpt(one)))
                 .collect(),
         }
     }
@@ -83,7 +88,11 @@ impl Plan {
         let smtputf8 = (message.smtputf8 && !self.smtputf8).then_some("SMTPUTF8 left out: nothing there needs it");
         let reports = (!dsn.is_empty())
             .then(|| format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")));
-        reports.into_iter().chain(body.into_iter().chain(smtputf8).map(str::to_owned)).collect()
+        let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
+        let original = (offered.dsn && !self.smtputf8 && recipients.iter().any(wide))
+            .then_some("ORCPT left out where it is not ASCII: the message goes without SMTPUTF8");
+        let others = body.into_iter().chain(smtputf8).chain(original).map(str::to_owned);
+        reports.into_iter().chain(others).collect()
     }
 }
 
@@ -104,8 +113,8 @@ pub(crate) fn recipient(message: &Message, index: u32) -> Option<&Recipient> {
     message.recipients.get(usize::try_from(index).ok()?)
 }
 
-fn dsn_parameters(recipient: &Recipient) -> RcptParameters {
-    RcptParameters { notify: recipient.notify, orcpt: recipient.orcpt.clone() }
+fn original_is_ascii(recipient: &Recipient) -> bool {
+    recipient.orcpt.as_ref().is_none_or(smtp::OriginalRecipient::is_ascii)
 }
 
 fn is_ascii(path: &ForwardPath) -> bool {

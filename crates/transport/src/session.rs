@@ -163,6 +163,7 @@ impl Session {
         }
         self.client.end_content();
         let ended = self.client.awaits_final_reply();
+        content.ending = ended;
         let early = self.push_all(patience).await;
         self.dot_sent = ended && self.client.output().is_empty();
         self.client.output().shrink_to(KEEP);

@@ -246,7 +246,7 @@ impl Judge<'_> {
             Trouble::Session(BrokenSession::Unasked(reply)) if sending && !self.dot_sent && is_refusal(reply) => {
                 left.too_many = self.refuse_all(accepted, stage, reply).too_many;
             }
-            Trouble::Body(_) => self.report.add(accepted, link_trouble(&reason, true)),
+            Trouble::Body(_) => self.report.add(accepted, link_trouble(&reason, false)),
             _ if self.dot_sent => {
                 self.report.lane(LaneVerdict::Rest { wait: LINK_REST, reason: reason.clone() });
                 self.report.add(accepted, Outcome::Unconfirmed { cause: reason });
@@ -254,7 +254,7 @@ impl Judge<'_> {
             _ => {
                 self.report.lane(LaneVerdict::Rest { wait: LINK_REST, reason: reason.clone() });
                 // A message on which the link breaks again and again must not hold up the others.
-                self.report.add(accepted, link_trouble(&reason, sending));
+                self.report.add(accepted, link_trouble(&reason, stage != Stage::Mail));
             }
         }
         left

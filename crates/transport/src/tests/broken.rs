@@ -32,6 +32,7 @@ async fn wherever_the_server_stops_talking_the_outcome_is_true() {
     let plain = script(&[HELLO, TAKEN]);
     let one_by_one = plain.replace("S: 250-PIPELINING\n", "");
     for play in [plain, one_by_one] {
+        let answered_mail = sent_up_to(&play, "250 2.1.0");
         let asked_for_content = sent_up_to(&play, "354");
         let whole = sent_up_to(&play, "250 2.0.0 Ok: queued");
         for octets in 1..=whole {
@@ -39,6 +40,7 @@ async fn wherever_the_server_stops_talking_the_outcome_is_true() {
             let wanted = match octets {
                 _ if octets == whole => ("handed over", "healthy"),
                 _ if octets >= asked_for_content => ("unconfirmed", "rest"),
+                _ if octets >= answered_mail => ("deferred", "rest"),
                 _ => ("waiting", "rest"),
             };
             assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), wanted, "after {octets} of {whole}");
@@ -50,22 +52,21 @@ async fn wherever_the_server_stops_talking_the_outcome_is_true() {
 async fn wherever_the_server_stops_listening_the_outcome_is_true() {
     let play = script(&[HELLO, TAKEN]);
     let content = super::fixture::TEXT.len() + 1 + 3;
-    let mut content_began = None;
-    for octets in 1.. {
-        let report = cut(&play, Cut { after_sent: None, after_received: Some(octets) }).await;
-        let outcome = named(&report, 0);
-        match outcome.as_str() {
-            "waiting" => assert_eq!(content_began, None, "{octets}"),
-            // To us it looks the same whether the last byte was read.
-            "unconfirmed" | "deferred" => content_began = content_began.or(Some(octets)),
-            "handed over" => {
-                assert_eq!(octets - content_began.unwrap(), content, "the server had read all of it");
-                break;
-            }
-            other => panic!("{other} after {octets}"),
-        }
+    let mut outcomes = Vec::new();
+    while outcomes.last().is_none_or(|last| last != "handed over") {
+        let octets = outcomes.len() + 1;
+        outcomes.push(named(&cut(&play, Cut { after_sent: None, after_received: Some(octets) }).await, 0));
         assert!(octets < 1000);
     }
+    // The server had read all of it.
+    let content_began = outcomes.len() - content;
+    let (before, inside) = outcomes.split_at(content_began);
+    let mail_answered = before.iter().position(|outcome| outcome == "deferred").unwrap();
+    assert!(before[..mail_answered].iter().all(|outcome| outcome == "waiting"), "{before:?}");
+    assert!(before[mail_answered..content_began - 1].iter().all(|outcome| outcome == "deferred"), "{before:?}");
+    // To us it looks the same whether the last byte was read.
+    let inside = &inside[..content - 1];
+    assert!(inside.iter().all(|outcome| outcome == "unconfirmed" || outcome == "deferred"), "{inside:?}");
 }
 
 #[tokio::test]
@@ -104,6 +105,35 @@ S: 354 Go on";
     assert_eq!(named(&report, 1), "unconfirmed", "{report:?}");
     assert_eq!(lane(&report), "rest");
     server.followed().await;
+}
+
+/// What is said of a message to two when the relay stops, the server holding at this place. It takes one at a time.
+async fn abandoned(play: &str) -> (String, String, bool) {
+    let server = Server::start(&[script(&[play, "HOLD"])]).await;
+    let transport = Arc::new(transport(settings(server.address)));
+    let trying = transport.clone();
+    let message = message(&["anna@contoso.test", "bert@contoso.test"]);
+    let task = tokio::spawn(async move { attempt(&trying, &message).await });
+    server.holding.acquire().await.unwrap().forget();
+    queue::Transport::abandon(&*transport);
+    let report = task.await.unwrap();
+    assert_eq!(queue::Transport::connections(&*transport), (0, 0));
+    assert_ne!(lane(&report), "rest", "the lane is not to blame");
+    (named(&report, 0), named(&report, 1), report.reached_mail)
+}
+
+#[tokio::test]
+async fn an_abandoned_attempt_is_unconfirmed_only_for_those_whose_last_byte_had_gone() {
+    let hello = HELLO.replace("250 ENHANCEDSTATUSCODES", "250 LIMITS RCPTMAX=1");
+    let (mail, content) = TAKEN.split_once("CONTENT").unwrap();
+    let waiting = || "waiting".to_owned();
+    assert_eq!(abandoned("").await, (waiting(), waiting(), false));
+    let named = script(&[&hello, mail.split_once("S: 250").unwrap().0]);
+    assert_eq!(abandoned(&named).await, (waiting(), waiting(), true));
+    let sent = script(&[&hello, mail, "BLOCK"]);
+    assert_eq!(abandoned(&sent).await, ("unconfirmed".to_owned(), waiting(), true));
+    let taken = script(&[&hello, mail, "CONTENT", content, "C: MAIL*"]);
+    assert_eq!(abandoned(&taken).await, ("handed over".to_owned(), waiting(), true));
 }
 
 #[tokio::test]

@@ -124,3 +124,34 @@ async fn dsn_is_passed_on_where_it_is_offered_and_left_out_where_not() {
     let left_out = "RET, ENVID, NOTIFY, ORCPT left out: 127.0.0.1 does not offer DSN, so reports may not come";
     assert_eq!(notes, [left_out]);
 }
+
+#[tokio::test]
+async fn an_original_recipient_in_utf_8_goes_only_with_smtputf8() {
+    let mut asking = Message { smtputf8: true, ..anna() };
+    asking.recipients[0].orcpt = Some("utf-8;jörg@example.test".to_owned().try_into().unwrap());
+    let with = TAKEN
+        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=49 SMTPUTF8")
+        .replace("<anna@contoso.test>*", "<anna@contoso.test> ORCPT=utf-8;jörg@example.test");
+    let without = TAKEN
+        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=49")
+        .replace("<anna@contoso.test>*", "<anna@contoso.test>");
+    for (hello, taken, notes) in [
+        (HELLO.to_owned(), with, &[][..]),
+        (
+            HELLO.replace("S: 250-SMTPUTF8\n", ""),
+            without,
+            &[
+                "SMTPUTF8 left out: nothing there needs it",
+                "ORCPT left out where it is not ASCII: the message goes without SMTPUTF8",
+            ][..],
+        ),
+    ] {
+        let server = Server::start(&[script(&[&hello, &taken])]).await;
+        let transport = transport(settings(server.address));
+        let report = attempt(&transport, &asking).await;
+        drop(transport);
+        server.followed().await;
+        assert_eq!(named(&report, 0), "handed over");
+        assert_eq!(report.notes, notes);
+    }
+}

@@ -32,7 +32,7 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
     let early = TAKEN.split("CONTENT").next().unwrap();
     for (reply, wanted, verdict) in [
         ("S: 552 5.3.4 Header size exceeds fixed maximum size\nHOLD", "bounced 5.3.4", "healthy"),
-        ("S: 421 4.3.2 Going down\nHOLD", "waiting", "rest"),
+        ("S: 421 4.3.2 Going down\nHOLD", "deferred", "rest"),
     ] {
         let play = script(&[HELLO, early, "BLOCK", reply]);
         let server = Server::start(&[play]).await;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -30,11 +31,20 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     contents: Contents,
     ends: UnboundedReceiver<Result<(), String>>,
+    /// Gets a permit with every `HOLD` that a script comes to.
+    pub(crate) holding: Arc<Semaphore>,
     scripts: usize,
     task: JoinHandle<()>,
 }
 
 type Contents = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// What is seen from outside.
+#[derive(Clone)]
+struct Stage {
+    contents: Contents,
+    holding: Arc<Semaphore>,
+}
 
 /// How one connection ended.
 enum End {
@@ -58,8 +68,10 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let contents = Contents::default();
         let (ended, ends) = unbounded_channel();
-        let task = tokio::spawn(serve(listener, scripts.to_vec(), cut, tls, contents.clone(), ended));
-        Self { address, contents, ends, scripts: scripts.len(), task }
+        let holding = Arc::new(Semaphore::new(0));
+        let stage = Stage { contents: contents.clone(), holding: holding.clone() };
+        let task = tokio::spawn(serve(listener, scripts.to_vec(), cut, tls, stage, ended));
+        Self { address, contents, ends, holding, scripts: scripts.len(), task }
     }
 
     /// All scripts were followed to their end, and nobody came besides. The messages that were taken.
@@ -80,19 +92,19 @@ async fn serve(
     scripts: Vec<String>,
     cut: Cut,
     tls: Option<TlsAcceptor>,
-    contents: Contents,
+    stage: Stage,
     ended: UnboundedSender<Result<(), String>>,
 ) {
     let mut scripts = scripts.into_iter();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (ended, contents, tls) = (ended.clone(), contents.clone(), tls.clone());
+        let (ended, stage, tls) = (ended.clone(), stage.clone(), tls.clone());
         let Some(script) = scripts.next() else {
             let _ = ended.send(Err("a connection too many".to_owned()));
             continue;
         };
         tokio::spawn(async move {
-            let end = match follow(stream, &script, cut, tls, &contents).await {
+            let end = match follow(stream, &script, cut, tls, &stage).await {
                 Err(End::Fault(fault)) => Err(fault),
                 Ok(()) | Err(End::Cut) => Ok(()),
             };
@@ -101,13 +113,7 @@ async fn serve(
     }
 }
 
-async fn follow(
-    stream: TcpStream,
-    script: &str,
-    cut: Cut,
-    tls: Option<TlsAcceptor>,
-    contents: &Contents,
-) -> Result<(), End> {
+async fn follow(stream: TcpStream, script: &str, cut: Cut, tls: Option<TlsAcceptor>, stage: &Stage) -> Result<(), End> {
     stream.set_nodelay(true).unwrap();
     let mut connection = Connection { stream: Box::new(stream), received: Vec::new(), cut };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -119,7 +125,7 @@ async fn follow(
             connection.expect(wanted).await?;
         } else if line == "CONTENT" {
             let content = connection.take_until(b"\r\n.\r\n").await?;
-            contents.lock().unwrap().push(content);
+            stage.contents.lock().unwrap().push(content);
         } else if line == "TOGETHER" {
             if connection.received.is_empty() {
                 return Err(End::Fault("nothing more had come with the line before".to_owned()));
@@ -131,12 +137,13 @@ async fn follow(
             connection = Connection { stream: Box::new(encrypted), received: Vec::new(), cut };
         } else if line == "DISCARD" {
             let octets = connection.discard_content().await?;
-            contents.lock().unwrap().push(octets.to_le_bytes().to_vec());
+            stage.contents.lock().unwrap().push(octets.to_le_bytes().to_vec());
         } else if line == "BLOCK" {
             connection.more().await?;
         } else if line == "CLOSE" {
             return Ok(());
         } else if line == "HOLD" {
+            stage.holding.add_permits(1);
             while connection.more().await.is_ok() {}
             return Ok(());
         } else {
