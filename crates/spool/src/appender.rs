@@ -316,10 +316,10 @@ impl Appender {
     }
 
     fn seal(&mut self) {
-        if self.current.take().is_some() {
-            let place = Place { segment: self.next, offset: 0 };
-            self.shared.works.push_quietly(std::iter::once(Work::Sealed(place)), 1);
-        }
+        // There may be none already: a segment that a write failed in has ended, and nothing else says so.
+        self.current = None;
+        let place = Place { segment: self.next, offset: 0 };
+        self.shared.works.push_quietly(std::iter::once(Work::Sealed(place)), 1);
     }
 }
 
