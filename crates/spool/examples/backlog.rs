@@ -70,7 +70,7 @@ async fn main() {
     let dir = PathBuf::from(arguments.get(1).unwrap());
     let (messages, octets) = (number(2, 1_000_000), number(3, 4096));
     let begun = Instant::now();
-    let settings = Settings { dir, reserve: 64 << 20, memory: 64 << 20 };
+    let settings = Settings { dir, reserve: 64 << 20, memory: 64 << 20, history: 100_000 };
     let spool: Arc<dyn Spool> =
         Arc::new(Embedded::open(settings, Arc::new(FixedClock::new()), Arc::default()).unwrap());
     println!("open after {:.3} s; {}", begun.elapsed().as_secs_f64(), resident());

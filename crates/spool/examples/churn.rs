@@ -44,7 +44,7 @@ async fn main() {
     let (callers, messages, octets) = (number(0, 64), number(1, 60_000), number(2, 10_240));
     let temporary = tempfile::tempdir().unwrap();
     let dir = arguments.get(3).map_or_else(|| temporary.path().join("spool"), PathBuf::from);
-    let settings = Settings { dir: dir.clone(), reserve: 64 << 20, memory: 64 << 20 };
+    let settings = Settings { dir: dir.clone(), reserve: 64 << 20, memory: 64 << 20, history: 100_000 };
     let spool: Arc<dyn Spool> =
         Arc::new(Embedded::open(settings, Arc::new(FixedClock::new()), Arc::default()).unwrap());
     let body: Arc<[u8]> = body_of(octets).into();

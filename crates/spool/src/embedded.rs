@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) memory: Memory,
     pub(crate) receiving: Receiving,
+    pub(crate) history: u64,
     pub(crate) reader: Reader,
     last_id: Mutex<Option<MessageId>>,
     recovery: Vec<String>,
@@ -130,7 +131,7 @@ impl Embedded {
         metrics: Arc<Metrics>,
         files: Arc<dyn Files>,
     ) -> Result<Self, OpenError> {
-        let Settings { dir, reserve, memory } = settings;
+        let Settings { dir, reserve, memory, history } = settings;
         make_dirs(&dir)?;
         let lock = take_lock(&dir)?;
         let (tables, recovered) = open_database(&dir)?;
@@ -154,6 +155,7 @@ impl Embedded {
             gate: Gate::default(),
             memory: Memory::new(memory),
             receiving: Receiving::default(),
+            history,
             last_id: Mutex::new(last_id),
             recovery: lines,
             _lock: lock,

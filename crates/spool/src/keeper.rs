@@ -21,6 +21,8 @@ const MOVE_RECORDS: u32 = 64;
 const MOVE_OCTETS: u64 = 4 << 20;
 /// Given back at one go.
 const PAGES: u32 = 256;
+/// Settled messages forgotten at one go.
+const FORGOTTEN: u32 = 2000;
 /// A current segment with so many dead octets, and nothing else in it, is ended.
 const DEAD_WEIGHT: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
@@ -74,6 +76,7 @@ impl Committer {
         self.seal();
         self.empty_sparse_segment();
         if let Some(tables) = &self.tables {
+            self.more_to_tidy |= tables.shorten(self.shared.history, FORGOTTEN).unwrap_or(false);
             self.more_to_tidy |= tables.vacuum(PAGES).unwrap_or(false);
         }
     }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub reserve: u64,
     /// Bodies in memory at most, all sessions together; beyond it small bodies go to files too. Default 64 MiB.
     pub memory: u64,
+    /// Settled messages that can still be looked up at most; older ones make room. Default 100,000.
+    pub history: u64,
 }
 
 /// Why a spool cannot be opened.

@@ -38,7 +38,7 @@ impl Rig {
 }
 
 fn open(dir: &Path, faults: Arc<Faults>) -> Embedded {
-    let settings = Settings { dir: dir.to_owned(), reserve: 1 << 20, memory: 4 << 20 };
+    let settings = Settings { dir: dir.to_owned(), reserve: 1 << 20, memory: 4 << 20, history: 1000 };
     Embedded::open_with(settings, Arc::new(FixedClock::new()), Arc::new(Metrics::default()), faults).unwrap()
 }
 

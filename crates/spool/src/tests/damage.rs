@@ -170,7 +170,7 @@ async fn a_missing_database_is_an_error_and_rescue_builds_it_anew() {
     spool.record(refused.clone()).await.unwrap();
     drop(spool);
     std::fs::remove_file(rig.path().join("spool.db")).unwrap();
-    let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0 };
+    let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0, history: 1000 };
     let clock = std::sync::Arc::new(FixedClock::new());
     let opened = crate::Embedded::open(settings, clock, std::sync::Arc::default());
     assert!(matches!(opened, Err(OpenError::DatabaseMissing { .. })));
@@ -223,7 +223,7 @@ async fn a_format_of_the_future_and_a_foreign_database_are_refused_in_words() {
     let change =
         |sql: &str| rusqlite::Connection::open(rig.path().join("spool.db")).unwrap().execute_batch(sql).unwrap();
     let refusal = || {
-        let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0 };
+        let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0, history: 1000 };
         let clock = std::sync::Arc::new(FixedClock::new());
         crate::Embedded::open(settings, clock, std::sync::Arc::default()).unwrap_err()
     };

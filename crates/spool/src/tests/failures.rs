@@ -228,7 +228,11 @@ async fn one_outcome_that_cannot_be_recorded_takes_no_other_with_it() {
     });
     let wait = spool.counters();
     tokio::pin!(wait);
+    rig.faults.seen();
     assert!(polled_once(&mut wait).await.is_none());
+    while !rig.faults.seen().contains(&Point::Commit) {
+        tokio::task::yield_now().await;
+    }
     let records = async {
         let settled = [one, two, three].map(|message| handed_over(message, 1));
         let [one, two, three] = settled.map(|message| spool.record(message));
@@ -248,7 +252,7 @@ async fn one_outcome_that_cannot_be_recorded_takes_no_other_with_it() {
 async fn two_spools_never_share_a_directory() {
     let rig = Rig::new();
     let spool = rig.open();
-    let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0 };
+    let settings = crate::Settings { dir: rig.path().to_owned(), reserve: 0, memory: 0, history: 1000 };
     let clock = std::sync::Arc::new(FixedClock::new());
     let second = crate::Embedded::open(settings, clock, std::sync::Arc::default());
     assert!(matches!(second, Err(crate::OpenError::InUse { .. })));

@@ -15,7 +15,7 @@ struct Directory {
 }
 
 pub(crate) fn open(dir: PathBuf, memory: u64) -> Arc<dyn Spool> {
-    let settings = Settings { dir, reserve: 1 << 20, memory };
+    let settings = Settings { dir, reserve: 1 << 20, memory, history: 1000 };
     Arc::new(Embedded::open(settings, Arc::new(FixedClock::new()), Arc::new(Metrics::default())).unwrap())
 }
 
