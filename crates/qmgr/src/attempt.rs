@@ -4,13 +4,15 @@
 //! recording, so that its connection is not kept waiting for a disk.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use queue::{
-    Attempt, AttemptReport, BodyReader, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError, Transport,
-    expire_check, settle,
+    Attempt, AttemptReport, Body, BodyReader, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError,
+    Transport, expire_check, settle,
 };
 
 use crate::context::{Context, Due, Ended, Input, Serial};
@@ -27,7 +29,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    pub(crate) async fn run(self, message: Box<Message>) {
+    pub(crate) async fn run(self, mut message: Box<Message>) {
         let now = self.context.clock.now();
         if let Some(expired) = expire_check(&message, &self.context.retry, now) {
             self.end(message.id, LaneVerdict::Neutral, false);
@@ -36,18 +38,28 @@ impl Steps {
         }
         match self.context.spool.body(message.id).await {
             Ok(body) => self.converse(message, body).await,
-            Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => self.hold(message, error).await,
-            Err(error) => self.put_off(&message, &error),
+            Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => {
+                self.end(message.id, LaneVerdict::Neutral, false);
+                let told = message.story.len();
+                self.hold(&mut message, &error);
+                self.keep(*message, told).await;
+            }
+            Err(error) => self.put_off(&message, &error).await,
         }
     }
 
     async fn converse(self, message: Box<Message>, body: BodyReader) {
+        let damage = Arc::default();
+        let body = Box::new(Watched { body, damage: Arc::clone(&damage) });
         let report = self.attempt(&message, body).await;
         self.end(message.id, report.lane.clone(), report.reached_mail);
         let now = self.context.clock.now();
         let (told, random) = (message.story.len(), spread(message.id, message.attempts));
-        let settled = settle(*message, &report, &self.context.retry, now, random);
+        let mut settled = settle(*message, &report, &self.context.retry, now, random);
         tell::attempted(&self.context, &settled, told, &report, now);
+        if let Some(error) = damage.get().filter(|_| !settled.is_settled()) {
+            self.hold(&mut settled, error);
+        }
         self.keep(settled, told).await;
     }
 
@@ -86,8 +98,7 @@ impl Steps {
     }
 
     /// Without its bytes it can never go; only an operator can tell what they should be.
-    async fn hold(self, mut message: Box<Message>, error: SpoolError) {
-        self.end(message.id, LaneVerdict::Neutral, false);
+    fn hold(&self, message: &mut Message, error: &SpoolError) {
         tracing::error!(
             alert = true,
             id = %message.id,
@@ -96,19 +107,21 @@ impl Steps {
             "the bytes of this message cannot be read; it is held; hint: `posthouse spool check` says what is damaged, \
              `posthouse remove` gives it up"
         );
-        let told = message.story.len();
         message.hold(format!("{error}; hint: run `posthouse spool check`"), self.context.clock.now());
-        self.keep(*message, told).await;
     }
 
-    /// The spool is in trouble; nothing happened to the message.
-    fn put_off(&self, message: &Message, error: &SpoolError) {
+    /// The spool is in trouble; nothing happened to the message. The lease is kept for a while: given back at once, it would
+    /// be claimed again at once.
+    async fn put_off(&self, message: &Message, error: &SpoolError) {
         let (id, lane) = (message.id, &self.lane);
         tracing::warn!(%id, %lane, %error, "the bytes of this message could not be read now; it is tried again");
         self.end(message.id, LaneVerdict::Neutral, false);
+        tokio::select! {
+            () = tokio::time::sleep(BODY_AGAIN) => {}
+            () = self.context.stopping.cancelled() => {}
+        }
         self.context.spool.release(message.id);
-        let due = Due::of(message).map(|due| Due { at: self.context.clock.now() + BODY_AGAIN, ..due });
-        self.context.tell(Input::Done(message.id, self.serial, due));
+        self.context.tell(Input::Done(message.id, self.serial, Due::of(message)));
     }
 
     /// Records the new state; `told`: events of its story that were known before.
@@ -126,6 +139,28 @@ impl Steps {
     fn end(&self, id: MessageId, verdict: LaneVerdict, reached_mail: bool) {
         let (lane, serial) = (self.lane.clone(), self.serial);
         self.context.tell(Input::Ended(Ended { id, serial, lane, verdict, reached_mail }));
+    }
+}
+
+/// A body that remembers its damage: an attempt cannot say what it met on its way.
+struct Watched {
+    body: BodyReader,
+    damage: Arc<OnceLock<SpoolError>>,
+}
+
+#[async_trait]
+impl Body for Watched {
+    fn size(&self) -> u64 {
+        self.body.size()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
+        let piece = self.body.next().await;
+        if let Err(error @ SpoolError::Damaged { .. }) = &piece {
+            // Set once: the first trouble is the one that counts.
+            let _ = self.damage.set(error.clone());
+        }
+        piece
     }
 }
 

@@ -25,8 +25,13 @@ const BATCH: usize = 256;
 const UNRECORDED: usize = 512;
 /// The spool could not be asked: again after this.
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
+/// After the grace period: attempts may say themselves what they came to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// After the grace period, for recording what was dropped.
 const AFTER_GRACE: Duration = Duration::from_secs(5);
+/// The calendar is looked at so often, whatever it said of the next time: a timer does not notice that a clock was set
+/// forward, or that the machine was asleep.
+const LOOK_UP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Manager {
     pub(crate) context: Arc<Context>,
@@ -78,10 +83,11 @@ impl Manager {
     /// What was sent in the last minute before the start still counts.
     async fn recall(&mut self) {
         let limited: Vec<_> = std::mem::take(&mut self.limited);
-        for lane in limited {
-            let sent = recall::sent_lately(&self.context, &lane).await;
-            let now = self.context.clock.now();
-            sent.into_iter().for_each(|at| self.scheduler.handle_recalled(&lane, at, now));
+        let asked = limited.iter().map(|lane| recall::sent_lately(&self.context, lane));
+        let sent = futures_util::future::join_all(asked).await;
+        let now = self.context.clock.now();
+        for (lane, sent) in limited.iter().zip(sent) {
+            sent.into_iter().for_each(|at| self.scheduler.handle_recalled(lane, at, now));
         }
     }
 
@@ -121,8 +127,8 @@ impl Manager {
         let now = self.context.clock.now();
         let at = self.scheduler.next_wakeup(now).filter(|_| self.may_start())?;
         // Timers count milliseconds; a moment too late is better than a moment too early.
-        let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(1);
-        Instant::now().checked_add(wait)
+        let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default().min(LOOK_UP);
+        Instant::now().checked_add(wait + Duration::from_millis(1))
     }
 
     fn start(&mut self, start: Start, now: Timestamp) {
@@ -300,6 +306,8 @@ impl Manager {
         if !self.busy.is_empty() {
             tracing::warn!(messages = self.busy.len(), "attempts still under way after the grace period are dropped");
         }
+        self.context.lanes.values().for_each(|transport| transport.abandon());
+        self.finish_until(deadline + LAST_WORDS).await;
         self.context.abandon.cancel();
         self.finish_until(deadline + AFTER_GRACE).await;
         self.inputs.close();

@@ -12,7 +12,7 @@ use crate::context::Context;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const PAGE: usize = 500;
-/// The start does not wait longer for an answer.
+/// The start does not wait longer for an answer; all lanes are asked at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When its attempts of the last minute ended. Empty if the spool does not say.

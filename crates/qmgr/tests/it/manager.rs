@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use posthouse_qmgr::{Event, OperatorError};
-use queue::{Clock, Happening, Intake, Message, MessageId, RecipientState, Spool, SpoolError};
+use queue::{Clock, Happening, Intake, Message, MessageId, RecipientState, RetryPolicy, Spool, SpoolError};
 
 use crate::log::Log;
 use crate::relay::{Permits, Relay, routes};
@@ -72,6 +72,19 @@ async fn deferred_mail_is_tried_again_by_the_schedule_and_recipients_apart() {
     assert_eq!(relay.message(id).attempts, 2);
     assert!(relay.drained_within(seconds(360)).await);
     assert_eq!(relay.world.ledger().order, [id, id, id]);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_clock_is_set_forward_mail_that_became_due_by_it_goes_within_a_minute() {
+    let relay = Relay::start_with(&World::new(1), START, &ONE, |settings| {
+        settings.retry = RetryPolicy { intervals: vec![seconds(4 * 3_600)], ..RetryPolicy::default() };
+    });
+    relay.remotes["alpha"].does([Act::PutOff]);
+    relay.accept("alpha", 1, false).await.unwrap();
+    wait(5).await;
+    relay.clock.set_forward(seconds(5 * 3_600));
+    assert!(relay.drained_within(seconds(61)).await);
     relay.stop().await;
 }
 
@@ -209,6 +222,34 @@ async fn a_message_that_is_damaged_is_held_and_the_others_go_on() {
     wait(5).await;
     assert!(relay.message(id.id).hold.unwrap().reason.contains("posthouse spool check"));
     assert!(handed_over(&relay.message(other)));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_damage_shows_when_it_is_read_is_held_too() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    let id = relay.spooled("alpha", 1, false).await.unwrap();
+    relay.world.spool.rot(id.id);
+    relay.handle.arrived(id.clone());
+    wait(5).await;
+    let message = relay.message(id.id);
+    assert!(message.hold.unwrap().reason.contains("its checksum is wrong"));
+    assert!(message.recipients[0].state.is_queued());
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spool_that_gives_no_bodies_is_not_asked_at_machine_speed() {
+    let relay = Relay::start_with(&World::new(1), START, &[("alpha", 3, None)], |settings| settings.window = 4);
+    relay.world.spool.bodiless.store(true, Ordering::Relaxed);
+    for _ in 0..50 {
+        relay.accept("alpha", 1, false).await.unwrap();
+    }
+    wait(60).await;
+    let asked = relay.world.spool.bodies.load(Ordering::Relaxed);
+    assert!((50..=50 * 7).contains(&asked), "{asked} times in a minute, for fifty messages");
+    relay.world.spool.bodiless.store(false, Ordering::Relaxed);
+    assert!(relay.drained_within(seconds(20)).await);
     relay.stop().await;
 }
 
@@ -355,6 +396,19 @@ async fn an_attempt_that_outlasts_the_grace_period_is_recorded_as_unconfirmed() 
     assert!(began.elapsed() <= seconds(40), "{:?}", began.elapsed());
     let state = &world.spool.message(id).recipients[0].state;
     assert!(matches!(state, RecipientState::Queued { unconfirmed: true, .. }), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_had_sent_nothing_is_not_unconfirmed_by_a_stop() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    relay.remotes["alpha"].does([Act::Silent]);
+    let id = relay.accept("alpha", 1, false).await.unwrap();
+    wait(1).await;
+    let (world, began) = (relay.world.clone(), tokio::time::Instant::now());
+    relay.stop().await;
+    assert!(began.elapsed() <= seconds(32), "{:?}", began.elapsed());
+    let state = &world.spool.message(id).recipients[0].state;
+    assert!(matches!(state, RecipientState::Queued { unconfirmed: false, .. }), "{state:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,6 +121,7 @@ fn remote(world: &Arc<World>, clock: &Arc<VirtualClock>, permits: Permits) -> Ar
         script: Mutex::new(VecDeque::new()),
         refuses_until: Mutex::new(None),
         open: Mutex::new(0),
+        abandoned: CancellationToken::new(),
     })
 }
 

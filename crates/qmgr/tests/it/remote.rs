@@ -12,6 +12,7 @@ use queue::{
     Attempt, AttemptReport, BodyReader, Clock, LaneVerdict, MessageId, Outcome, Pause, RemoteReply, Transport,
 };
 use smtp::{EnhancedStatus, Reply};
+use tokio_util::sync::CancellationToken;
 
 use crate::spool::MemorySpool;
 use crate::world::{Random, VirtualClock};
@@ -92,6 +93,7 @@ pub(crate) struct Remote {
     /// Its credentials are refused until then.
     pub(crate) refuses_until: Mutex<Option<Timestamp>>,
     pub(crate) open: Mutex<usize>,
+    pub(crate) abandoned: CancellationToken,
 }
 
 /// What the remote does with one attempt.
@@ -100,6 +102,8 @@ pub(crate) enum Act {
     Take,
     /// Takes it after so long.
     TakeAfter(Duration),
+    /// Says nothing, and nothing was sent: it knows so when it is abandoned.
+    Silent,
     PutOff,
     /// Its sender is refused, whatever the words: it waits half an hour without counting.
     SetAside(&'static str),
@@ -265,6 +269,10 @@ impl Remote {
         let each = |outcome: &dyn Fn(u32) -> Outcome| recipients.iter().map(|r| (vec![*r], outcome(*r))).collect();
         let all = |outcome: Outcome| vec![(recipients.to_vec(), outcome)];
         match act {
+            Act::Silent => {
+                self.abandoned.cancelled().await;
+                return (all(lane_trouble("the relay stopped")), LaneVerdict::Neutral, false);
+            }
             Act::Unreachable => {
                 let rest = LaneVerdict::Rest { wait: Duration::from_secs(2), reason: "no link".to_owned() };
                 return (all(lane_trouble("no link")), rest, false);
@@ -337,13 +345,28 @@ fn reply(code: u16, status: EnhancedStatus, text: &'static str) -> RemoteReply {
 impl Transport for Remote {
     async fn attempt(&self, attempt: Attempt<'_>, mut body: BodyReader, now: Timestamp) -> AttemptReport {
         let mut under_way = self.enter(&attempt);
-        while let Ok(Some(_)) = body.next().await {}
+        let read = async {
+            while body.next().await?.is_some() {}
+            Ok::<(), queue::SpoolError>(())
+        };
+        let unread = read.await.err();
         self.pause().await;
-        let act = self.act();
-        let (results, lane, reached_mail) = self.pass(act, &attempt).await;
+        let (results, lane, reached_mail) = match unread {
+            None => {
+                let act = self.act();
+                self.pass(act, &attempt).await
+            }
+            Some(error) => {
+                (vec![(attempt.recipients.clone(), lane_trouble(&error.to_string()))], LaneVerdict::Neutral, false)
+            }
+        };
         under_way.over = true;
         let took = self.clock.now().duration_since(now);
         AttemptReport { results, lane, reached_mail, took_ms: took.as_millis().try_into().unwrap(), notes: Vec::new() }
+    }
+
+    fn abandon(&self) {
+        self.abandoned.cancel();
     }
 
     fn connections(&self) -> (usize, usize) {

@@ -24,6 +24,10 @@ pub(crate) struct MemorySpool {
     pub(crate) troubled: AtomicBool,
     /// Nothing can be written.
     pub(crate) closed: AtomicBool,
+    /// No body can be had.
+    pub(crate) bodiless: AtomicBool,
+    /// Times that a body was asked for.
+    pub(crate) bodies: AtomicU64,
     /// Recipients that it claims to have accepted in addition.
     pub(crate) invented: AtomicU64,
 }
@@ -34,6 +38,8 @@ struct State {
     history: BTreeMap<MessageId, Message>,
     leases: BTreeSet<MessageId>,
     damaged: BTreeSet<MessageId>,
+    /// The damage shows only when they are read.
+    rotten: BTreeSet<MessageId>,
     last: Option<MessageId>,
     accepted: u64,
 }
@@ -45,6 +51,8 @@ impl MemorySpool {
             random: Random::new(seed),
             troubled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            bodiless: AtomicBool::new(false),
+            bodies: AtomicU64::new(0),
             invented: AtomicU64::new(0),
         })
     }
@@ -64,6 +72,10 @@ impl MemorySpool {
 
     pub(crate) fn damage(&self, id: MessageId) {
         self.state().damaged.insert(id);
+    }
+
+    pub(crate) fn rot(&self, id: MessageId) {
+        self.state().rotten.insert(id);
     }
 
     /// As it stands, queued or settled.
@@ -128,7 +140,7 @@ impl BodyWriter for Writer {
     }
 }
 
-struct Reader(Option<Bytes>);
+struct Reader(Result<Option<Bytes>, SpoolError>);
 
 #[async_trait]
 impl Body for Reader {
@@ -136,7 +148,7 @@ impl Body for Reader {
         3
     }
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
-        Ok(self.0.take())
+        std::mem::replace(&mut self.0, Ok(None))
     }
 }
 
@@ -241,13 +253,20 @@ impl Spool for MemorySpool {
     }
 
     async fn body(&self, id: MessageId) -> Result<BodyReader, SpoolError> {
+        self.bodies.fetch_add(1, Ordering::Relaxed);
         self.before(false).await?;
+        if self.bodiless.load(Ordering::Relaxed) {
+            return Err(SpoolError::Failed("too many open files".to_owned()));
+        }
         let state = self.state();
+        if state.rotten.contains(&id) {
+            return Ok(Box::new(Reader(Err(SpoolError::Damaged { id, what: "its checksum is wrong".to_owned() }))));
+        }
         if state.damaged.contains(&id) {
             return Err(SpoolError::Damaged { id, what: "a wrong checksum".to_owned() });
         }
         match state.queued.contains_key(&id) {
-            true => Ok(Box::new(Reader(Some(Bytes::from_static(b"a\r\n"))))),
+            true => Ok(Box::new(Reader(Ok(Some(Bytes::from_static(b"a\r\n")))))),
             false => Err(SpoolError::NotFound(id)),
         }
     }

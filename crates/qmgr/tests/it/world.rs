@@ -1,6 +1,8 @@
 //! What both kinds of test need: a clock that follows the virtual time, random numbers by seed, messages.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{Clock, LaneName, MessageId, NewMessage, Origin, Recipient, RecipientState};
@@ -12,19 +14,26 @@ pub(crate) const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
 #[derive(Debug)]
 pub(crate) struct VirtualClock {
     from: Timestamp,
+    /// Set forward by so many seconds.
+    ahead: AtomicU64,
     since: Instant,
 }
 
 impl VirtualClock {
     /// To be made inside the runtime.
     pub(crate) fn starting_at(from: Timestamp) -> Self {
-        Self { from, since: Instant::now() }
+        Self { from, ahead: AtomicU64::new(0), since: Instant::now() }
+    }
+
+    /// The calendar goes on, and no timer notices.
+    pub(crate) fn set_forward(&self, by: Duration) {
+        self.ahead.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        self.from + self.since.elapsed()
+        self.from + self.since.elapsed() + Duration::from_secs(self.ahead.load(Ordering::Relaxed))
     }
 }
 
