@@ -25,7 +25,7 @@ mod step;
 use std::sync::Arc;
 
 use input::{Input, Line};
-use session::Session;
+use session::{Refusal, Session};
 pub use settings::{Limits, Settings, StartTls};
 use state::{State, Turn};
 use step::Next;
@@ -126,8 +126,8 @@ impl Server {
     /// to the next one). `poll` gives no more `Content` or `End` for this message (nor `Abort`: the driver knows).
     pub fn refuse_content(&mut self, reply: Reply) {
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Data(data) => data.refused(reply.into()),
-            State::Chunk(chunk) => chunk.refused(reply.into()),
+            State::Data(data) => data.refused(Refusal::Given(reply)),
+            State::Chunk(chunk) => chunk.refused(Refusal::Given(reply)),
             State::Envelope(envelope) if envelope.is_begun() => State::Envelope(envelope.refused(Some(reply))),
             other => other,
         };
@@ -158,6 +158,12 @@ impl Server {
         &mut self.session.output
     }
 
+    /// What the machine refused by itself since this was last asked, with how often in a row, for logs and metrics: the
+    /// driver's own replies are not among it. Ask now and then: no more than 64 are kept.
+    pub fn take_refusals(&mut self) -> Vec<(Reply, usize)> {
+        std::mem::take(&mut self.session.refusals)
+    }
+
     /// See [`Phase`].
     pub fn phase(&self) -> Phase {
         self.state.phase()
@@ -166,5 +172,86 @@ impl Server {
     /// Recipients accepted so far in this transaction.
     pub fn recipients(&self) -> usize {
         self.state.envelope().map_or(0, envelope::Envelope::recipients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EnhancedStatus;
+
+    fn settings() -> Settings {
+        Settings {
+            hostname: "mx".to_owned(),
+            greeting: "mx".to_owned(),
+            size: 0,
+            starttls: StartTls::Required,
+            mechanisms: Vec::new(),
+            auth_without_tls: false,
+            chunking: true,
+            smtputf8: true,
+            dsn: true,
+            advertise_limits: true,
+            limits: Limits { errors: 3, ..Limits::default() },
+        }
+    }
+
+    /// What is said to `input` by a driver that refuses MAIL and agrees to all else; and whether it was told to close.
+    fn converse(server: &mut Server, input: &[u8]) -> (String, bool) {
+        server.handle_input(input);
+        let closes = loop {
+            let answer = match server.poll() {
+                Step::NeedInput => break false,
+                Step::Close => break true,
+                Step::Mail { .. } => Answer::Refuse(Reply::new(550, EnhancedStatus::new(5, 7, 1), "no")),
+                Step::Content(_) | Step::Abort => continue,
+                _ => Answer::Accept,
+            };
+            server.answer(answer);
+        };
+        (String::from_utf8(std::mem::take(server.output())).unwrap(), closes)
+    }
+
+    #[test]
+    fn the_driver_hears_what_the_machine_refused_by_itself_and_how_often() {
+        let mut server = Server::new(Arc::new(settings()), false);
+        converse(&mut server, b"EHLO x\r\nMAIL FROM:<a@b>\r\nDATA\r\nDATA\r\nDATA\r\n");
+        let refusals: Vec<_> =
+            server.take_refusals().into_iter().map(|(reply, times)| (reply.to_string(), times)).collect();
+        let expected = [
+            ("530 5.7.0 Send STARTTLS first".to_owned(), 1),
+            ("503 5.5.1 Send MAIL first".to_owned(), 2),
+            ("421 4.7.0 Too many errors; closing".to_owned(), 1),
+        ];
+        assert_eq!(refusals, expected);
+        assert!(server.take_refusals().is_empty());
+    }
+
+    #[test]
+    fn the_drivers_own_refusals_are_not_told_to_it() {
+        let settings = Settings { starttls: StartTls::Unavailable, ..settings() };
+        let mut server = Server::new(Arc::new(settings), false);
+        let (said, _) = converse(&mut server, b"EHLO x\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<@>\r\nQUIT\r\n");
+        assert!(said.contains("550 5.7.1 no"), "{said}");
+        let refusals = server.take_refusals();
+        assert_eq!(refusals.iter().map(|(reply, _)| reply.code.get()).collect::<Vec<_>>(), [501]);
+    }
+
+    #[test]
+    fn octets_behind_a_bdat_that_cannot_be_read_are_never_run() {
+        for line in [&b"BDAT 6\x01\r\n"[..], b"bdat\n6\r\n", b"BDAT 6\xff\r\n", b"BDAT\0\r\n"] {
+            let mut server = Server::new(Arc::new(settings()), false);
+            let (said, closes) = converse(&mut server, &[b"EHLO x\r\n", line, b"NOOP\r\n"].concat());
+            let last = said.lines().last().unwrap_or_default();
+            assert!(closes && last.starts_with("501 5.5.4 Syntax: BDAT"), "{}: {said}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_host_has_no_controls() {
+        let mut server = Server::new(Arc::new(settings()), false);
+        converse(&mut server, b"");
+        server.handle_input("EHLO x\u{9b}2Jy\r\n".as_bytes());
+        assert_eq!(server.poll(), Step::Hello { name: "x?2Jy", esmtp: true });
     }
 }

@@ -70,6 +70,11 @@ pub(super) fn chunk(argument: &str) -> Option<(u64, bool)> {
     words.next().is_none().then_some((size, last))
 }
 
+/// True for a line with which octets follow, however little of it can be read.
+pub(super) fn is_chunk(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// True for a line that no client of good will sends: with a CR or LF that ends nothing, or with another control character.
 pub(super) fn has_controls(line: &[u8]) -> bool {
     line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::auth::auth;
 use super::chunks::bdat;
-use super::command::{Command, has_controls};
+use super::command::{Command, has_controls, is_chunk};
 use super::envelope::Envelope;
 use super::input::{Input, Line};
 use super::question::Question;
@@ -19,7 +19,7 @@ pub(super) fn command_line(state: State, input: &mut Input, session: &mut Sessio
     match input.line(limit) {
         Line::Incomplete => (state, Some(Next::NeedInput)),
         Line::TooLong => (session.refuse(state, replies::LINE_TOO_LONG), None),
-        Line::Whole(line) if has_controls(line) => (session.refuse(state, replies::CONTROLS), None),
+        Line::Whole(line) if has_controls(line) => unreadable(is_chunk(line), state, session, replies::CONTROLS),
         Line::Whole(line) => match String::from_utf8_lossy(line) {
             Cow::Borrowed(text) => run(Command::parse(text), state, session),
             Cow::Owned(text) => mangled(Command::parse(&text), state, session),
@@ -31,8 +31,16 @@ pub(super) fn command_line(state: State, input: &mut Input, session: &mut Sessio
 fn mangled(command: Command<'_>, state: State, session: &mut Session) -> Turn {
     match command {
         Command::Hello { name, esmtp } => hello(state, session, name, esmtp),
-        _ => (session.refuse(state, replies::NOT_UTF8), None),
+        other => unreadable(matches!(other, Command::Bdat(_)), state, session, replies::NOT_UTF8),
     }
+}
+
+/// Octets follow a BDAT whatever is wrong with it: running them as commands would be smuggling.
+fn unreadable(chunk: bool, state: State, session: &mut Session, refusal: &'static str) -> Turn {
+    if chunk {
+        return (session.refuse(state, replies::BDAT_SYNTAX).closing(), None);
+    }
+    (session.refuse(state, refusal), None)
 }
 
 fn run(command: Command<'_>, state: State, session: &mut Session) -> Turn {

@@ -31,12 +31,8 @@ pub(super) enum Line<'a> {
 
 impl Input {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if self.start > 0 {
-            // What stays is less than a line, because pieces come when everything has been used.
-            self.bytes.drain(..self.start);
-            self.scanned = self.scanned.saturating_sub(self.start);
-            self.start = 0;
-        }
+        // What stays is less than a line, because pieces come when everything has been used.
+        self.forget_used();
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -44,11 +40,18 @@ impl Input {
         *self = Self::default();
     }
 
-    /// Gives a large buffer back, if it is empty.
+    /// Gives a large buffer back, but for what is unread: the beginning of a line.
     pub(super) fn release(&mut self) {
-        if self.unread().is_empty() && self.bytes.capacity() > KEPT_OCTETS {
-            *self = Self { overlong: self.overlong, ..Self::default() };
+        if self.bytes.capacity() > KEPT_OCTETS {
+            self.forget_used();
+            self.bytes.shrink_to_fit();
         }
+    }
+
+    fn forget_used(&mut self) {
+        self.bytes.drain(..self.start);
+        self.scanned = self.scanned.saturating_sub(self.start);
+        self.start = 0;
     }
 
     pub(super) fn unread(&self) -> &[u8] {
@@ -143,5 +146,17 @@ mod tests {
         input.push(b"12345678\r\n123456789\r\n");
         assert_eq!(input.line(10), Line::Whole(b"12345678"));
         assert_eq!(input.line(10), Line::TooLong);
+    }
+
+    #[test]
+    fn a_waiting_session_keeps_only_the_beginning_of_a_line() {
+        let mut input = Input::default();
+        input.push(&b"NOOP\r\n".repeat(5000));
+        input.push(b"HEL");
+        while input.line(100) == Line::Whole(b"NOOP") {}
+        input.release();
+        assert!(input.bytes.capacity() < KEPT_OCTETS, "{}", input.bytes.capacity());
+        input.push(b"P\r\n");
+        assert_eq!(input.line(100), Line::Whole(b"HELP"));
     }
 }

@@ -4,7 +4,7 @@ use super::chunks::Chunk;
 use super::data::Data;
 use super::envelope::Envelope;
 use super::replies;
-use super::session::Session;
+use super::session::{Refusal, Session};
 use super::state::State;
 use super::step::Answer;
 use crate::Reply;
@@ -89,10 +89,14 @@ impl Question {
                 State::Closing { abort: false }
             }
             Self::Authenticate => session.refuse_auth(State::Idle, reply),
-            Self::Chunk(chunk) => chunk.refused(reply.into()),
-            Self::StartTls | Self::Mail(_) | Self::End(_) => session.refuse(State::Idle, reply),
-            Self::Rcpt(envelope) | Self::Data(envelope) => session.refuse(State::Envelope(envelope), reply),
-            Self::Hello { before, .. } | Self::Verify { before } => session.refuse(before.into(), reply),
+            Self::Chunk(chunk) => chunk.refused(Refusal::Given(reply)),
+            Self::StartTls | Self::Mail(_) | Self::End(_) => session.refuse(State::Idle, Refusal::Given(reply)),
+            Self::Rcpt(envelope) | Self::Data(envelope) => {
+                session.refuse(State::Envelope(envelope), Refusal::Given(reply))
+            }
+            Self::Hello { before, .. } | Self::Verify { before } => {
+                session.refuse(before.into(), Refusal::Given(reply))
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::replies::{TOO_MANY_AUTH_FAILURES, TOO_MANY_ERRORS, TOO_MANY_IDLE_COMMANDS};
 use super::settings::{Settings, StartTls};
 use super::state::State;
-use crate::Reply;
+use crate::{Reply, ReplyParser};
 
 /// RFC 4954 §4
 const AUTH_LINE_OCTETS: usize = 12_288;
@@ -22,16 +22,22 @@ pub(super) struct Session {
     pub(super) output: Vec<u8>,
     /// Of the EHLO or VRFY that is being decided.
     pub(super) argument: String,
+    /// What we refused by ourselves, and how often in a row.
+    pub(super) refusals: Vec<(Reply, usize)>,
     messages: usize,
     errors: usize,
     idle_commands: usize,
     auth_failures: usize,
 }
 
-/// A reply from our stock, or from the driver.
+/// Refusals that the driver has not asked for yet; more are not kept.
+const REFUSALS_KEPT: usize = 64;
+
+/// A reply from our stock, one that we made, or the driver's.
 #[derive(Debug)]
 pub(super) enum Refusal {
     Fixed(&'static str),
+    Made(Reply),
     Given(Reply),
 }
 
@@ -42,7 +48,7 @@ impl From<&'static str> for Refusal {
 }
 impl From<Reply> for Refusal {
     fn from(reply: Reply) -> Self {
-        Self::Given(reply)
+        Self::Made(reply)
     }
 }
 
@@ -50,9 +56,14 @@ impl Refusal {
     fn closes(&self) -> bool {
         match self {
             Self::Fixed(line) => line.starts_with("421"),
-            Self::Given(reply) => reply.code.get() == 421,
+            Self::Made(reply) | Self::Given(reply) => reply.code.get() == 421,
         }
     }
+}
+
+/// A line of `replies` as a value.
+fn read(line: &'static str) -> Option<Reply> {
+    ReplyParser::new().push(format!("{line}\r\n").as_bytes()).ok()?.1
 }
 
 impl Session {
@@ -64,6 +75,7 @@ impl Session {
             authenticated: false,
             output: Vec::new(),
             argument: String::new(),
+            refusals: Vec::new(),
             messages: 0,
             errors: 0,
             idle_commands: 0,
@@ -79,9 +91,10 @@ impl Session {
         self.argument = String::new();
     }
 
+    /// Controls beyond ASCII get through the check of the line; here they end.
     pub(super) fn set_argument(&mut self, argument: &str) {
         self.argument.clear();
-        self.argument.push_str(argument);
+        self.argument.extend(argument.chars().map(|it| if it.is_control() { '?' } else { it }));
     }
 
     pub(super) fn say(&mut self, line: &'static str) {
@@ -111,10 +124,27 @@ impl Session {
         let refusal = refusal.into();
         let state = if refusal.closes() { state.closing() } else { state };
         match refusal {
-            Refusal::Fixed(line) => self.say(line),
+            Refusal::Fixed(line) => {
+                self.say(line);
+                self.note(read(line));
+            }
+            Refusal::Made(reply) => {
+                reply.write(&mut self.output);
+                self.note(Some(reply));
+            }
             Refusal::Given(reply) => reply.write(&mut self.output),
         }
         state
+    }
+
+    /// For the driver, who knows only of its own refusals.
+    fn note(&mut self, refusal: Option<Reply>) {
+        let Some(reply) = refusal else { return };
+        if let Some((_, times)) = self.refusals.last_mut().filter(|(last, _)| *last == reply) {
+            *times += 1;
+        } else if self.refusals.len() < REFUSALS_KEPT {
+            self.refusals.push((reply, 1));
+        }
     }
 
     pub(super) fn refuse_auth(&mut self, state: State, reply: Reply) -> State {
@@ -124,12 +154,15 @@ impl Session {
         if self.auth_failures > self.settings.limits.auth_failures {
             return self.close(state, TOO_MANY_AUTH_FAILURES);
         }
-        self.refuse(state, reply)
+        self.refuse(state, Refusal::Given(reply))
     }
 
     /// Says a last line.
     pub(super) fn close(&mut self, state: State, line: &'static str) -> State {
         self.say(line);
+        if !line.starts_with('2') {
+            self.note(read(line));
+        }
         state.closing()
     }
 
