@@ -4,7 +4,7 @@ use queue::{LaneVerdict, Outcome};
 use tempfile::NamedTempFile;
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::authority_and_server;
+use super::certificates::{authority_and_server, authority_and_server_until};
 use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, outcome, script, settings, transport};
 use super::server::{Cut, Server};
 use crate::{Auth, ClientTls, SmtpSettings};
@@ -64,8 +64,13 @@ async fn a_certificate_of_the_given_authority_is_believed() {
 #[tokio::test]
 async fn a_certificate_that_is_not_believed_pauses_the_lane_and_names_the_remedy() {
     let (other, _) = authority_and_server("localhost");
-    let (ca, acceptor) = authority_and_server("elsewhere.test");
-    for (ca, remedy) in [(&other, "no authority that this machine trusts"), (&ca, "for another name")] {
+    let (elsewhere, named_otherwise) = authority_and_server("elsewhere.test");
+    let (old, expired) = authority_and_server_until("localhost", 2020);
+    for (ca, acceptor, remedy) in [
+        (&other, &named_otherwise, "no authority that this machine trusts"),
+        (&elsewhere, &named_otherwise, "for another name"),
+        (&old, &expired, "has expired"),
+    ] {
         let script = script(&[OFFERED, "S: 220 2.0.0 Ready\nTLS"]);
         let (report, _) = play(Play {
             tls: ClientTls::Required,
