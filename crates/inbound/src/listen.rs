@@ -12,6 +12,7 @@ use smtp::{EnhancedStatus, Mechanism, Reply};
 use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,13 +24,15 @@ use crate::logins::{Logins, PasswordHashError};
 use crate::session::Session;
 use crate::tls::Certificates;
 use crate::{
-    Limits, ListenerSettings, OpenRelay, SenderPatternError, Settings, TlsError, TlsMode, open_relay, sockets,
+    Limits, ListenerSettings, OpenRelay, SenderPatternError, Settings, TlsError, TlsMode, open_relay, platform, sockets,
 };
 
 /// Between looks at the certificate's files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(3);
 /// After an error of `accept` (no descriptors left).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How often that is logged.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(60);
 /// For sessions that grace has run out for, to say 421.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -111,7 +114,7 @@ impl Inbound {
             admission: Admission::new(&settings.clients, settings.limits.message_size)?,
             logins: Logins::new(&settings.clients)?,
             connections: Arc::new(Connections::new(
-                settings.limits.connections,
+                within_descriptors(settings.limits.connections, platform::descriptors()),
                 settings.limits.connections_per_address,
                 random(),
             )),
@@ -187,6 +190,21 @@ fn refused(settings: &Settings, at: usize, error: io::Error) -> BindError {
     }
 }
 
+/// Connections that leave as many descriptors again for the files of large messages, the spool and the next hops: without
+/// any of them nobody would be told anything.
+fn within_descriptors(connections: usize, descriptors: Option<u64>) -> usize {
+    let room = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX)).max(1);
+    if room < connections {
+        tracing::warn!(
+            connections,
+            room,
+            "this process may open too few files for so many connections: fewer are taken; raise its limit (LimitNOFILE=, \
+             ulimit -n) to twice `connections` of [limits]"
+        );
+    }
+    connections.min(room)
+}
+
 fn random() -> u64 {
     let mut octets = [0; 8];
     // Names of sessions need not be secret: without random octets they begin at 0.
@@ -256,12 +274,16 @@ impl Acceptor {
     }
 
     async fn accept(&self, socket: TcpListener) {
+        let mut complained: Option<Instant> = None;
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => self.welcome(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(listener = &*self.listener.name, %error, "cannot take connections for the moment");
+                    if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_AGAIN) {
+                        tracing::warn!(listener = &*self.listener.name, %error, "cannot take connections for the moment");
+                        complained = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             }
@@ -335,4 +357,18 @@ fn too_many(limit: &TooMany, hostname: &str, peer: IpAddr) -> Reply {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_everything_else() {
+        assert_eq!(within_descriptors(2000, Some(1024)), 512);
+        assert_eq!(within_descriptors(2000, Some(65_536)), 2000);
+        assert_eq!(within_descriptors(2000, Some(u64::MAX)), 2000);
+        assert_eq!(within_descriptors(2000, None), 2000);
+        assert_eq!(within_descriptors(2000, Some(1)), 1);
+    }
 }

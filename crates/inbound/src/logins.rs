@@ -1,26 +1,28 @@
 //! Checks user names and passwords of AUTH.
 //!
-//! An unknown user costs what a known one costs; a hash is computed off the runtime's threads, two at once; addresses that
-//! guess must wait longer and longer. A password that was right is known for a few minutes, by a keyed hash of it, so that
+//! An unknown user costs what a known one costs; logins are checked two at once, hashes off the runtime's threads; addresses
+//! that guess must wait longer and longer, also when they guess on many connections at once. A password that was right is known for a few minutes, by a keyed hash of it, so that
 //! an application which logs in for every message does not cost a whole argon2id each time. Nothing here prints a password.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
 use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use secret::{ExposeSecret, Secret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::{ClientEntry, Verifier};
 
-/// argon2id at once: each holds a core for tens of milliseconds and 19 MiB.
+/// Logins checked at once: argon2id holds a core for tens of milliseconds, and 19 MiB.
 const AT_ONCE: usize = 2;
 /// Logins that may wait for their turn.
 const WAITING: usize = 64;
+/// How long one waits for its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
 /// How long a right password is known.
 const REMEMBERED: Duration = Duration::from_secs(300);
 /// Right passwords known at once.
@@ -31,7 +33,7 @@ const FREE_GUESSES: u32 = 5;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Guesses of an address are forgotten after this.
 const GUESSES_FORGOTTEN: Duration = Duration::from_secs(600);
-/// Addresses whose guesses are counted.
+/// Addresses whose guesses are counted; over it the one that was longest silent is forgotten.
 const GUESSERS: usize = 4096;
 
 /// Whom AUTH proved.
@@ -137,7 +139,16 @@ impl Logins {
             return Login::Wait(wait);
         }
         let Ok(_place) = self.queue.try_acquire() else { return Login::Busy };
-        let login = self.compare(name, &password).await;
+        let turn = tokio::time::timeout(LONGEST_TURN, self.slots.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Login::Busy };
+        // Others from there may have been answered meanwhile.
+        if let Some(user) = self.remembered(name, &password) {
+            return Login::Right(user);
+        }
+        if let Some(wait) = self.wait(peer) {
+            return Login::Wait(wait);
+        }
+        let login = self.compare(name, &password, &Arc::new(turn)).await;
         match &login {
             Login::Right(_) => self.forgive(peer),
             Login::Wrong => self.note_guess(peer),
@@ -146,14 +157,14 @@ impl Logins {
         login
     }
 
-    async fn compare(&self, name: &str, password: &SecretString) -> Login {
+    async fn compare(&self, name: &str, password: &SecretString, turn: &Arc<OwnedSemaphorePermit>) -> Login {
         let mut hashed = false;
         if let Some((name, candidates)) = self.by_name.get_key_value(name) {
             for candidate in candidates {
                 let right = match &candidate.check {
                     Check::Hash(hash) => {
                         hashed = true;
-                        self.hash_matches(hash.clone(), password.clone()).await
+                        hash_matches(hash.clone(), password.clone(), turn.clone()).await
                     }
                     Check::Secret(secret) => match self.secret_matches(secret, password).await {
                         Ok(right) => right,
@@ -169,18 +180,9 @@ impl Logins {
             }
         }
         if let Some(decoy) = self.decoy.clone().filter(|_| !hashed) {
-            self.hash_matches(decoy, password.clone()).await;
+            hash_matches(decoy, password.clone(), turn.clone()).await;
         }
         Login::Wrong
-    }
-
-    async fn hash_matches(&self, hash: Arc<str>, password: SecretString) -> bool {
-        let Ok(slot) = self.slots.clone().acquire_owned().await else { return false };
-        let task = tokio::task::spawn_blocking(move || {
-            let _slot = slot;
-            Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
-        });
-        task.await.unwrap_or(false)
     }
 
     /// Compares hashes under our own key: neither content nor length can be told from the time it takes.
@@ -234,19 +236,20 @@ impl Logins {
 
     fn wait(&self, peer: IpAddr) -> Option<Duration> {
         let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let guessed = guesses.get(&peer).filter(|guessed| guessed.wrong >= FREE_GUESSES)?;
+        let guessed = guesses.get(&guesser(peer)).filter(|guessed| guessed.wrong >= FREE_GUESSES)?;
         let doubled = Duration::from_secs(1 << (guessed.wrong - FREE_GUESSES).min(10)).min(LONGEST_WAIT);
         (guessed.last + doubled).checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
     }
 
     fn note_guess(&self, peer: IpAddr) {
-        let now = Instant::now();
+        let (now, peer) = (Instant::now(), guesser(peer));
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        if guesses.len() >= GUESSERS {
+        if guesses.len() >= GUESSERS && !guesses.contains_key(&peer) {
             guesses.retain(|_, guessed| now.duration_since(guessed.last) < GUESSES_FORGOTTEN);
-        }
-        if guesses.len() >= GUESSERS {
-            return;
+            if guesses.len() >= GUESSERS {
+                let oldest = guesses.iter().min_by_key(|(_, guessed)| guessed.last).map(|(address, _)| *address);
+                oldest.and_then(|address| guesses.remove(&address));
+            }
         }
         let guessed = guesses.entry(peer).or_insert(Guesses { wrong: 0, last: now });
         if now.duration_since(guessed.last) >= GUESSES_FORGOTTEN {
@@ -257,7 +260,24 @@ impl Logins {
     }
 
     fn forgive(&self, peer: IpAddr) {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).remove(&guesser(peer));
+    }
+}
+
+/// The turn ends with the work, whether or not somebody still waits for it.
+async fn hash_matches(hash: Arc<str>, password: SecretString, turn: Arc<OwnedSemaphorePermit>) -> bool {
+    let task = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
+    });
+    task.await.unwrap_or(false)
+}
+
+/// Who guesses: of IPv6 a whole link, since a machine there has as many addresses as it likes.
+fn guesser(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -376,5 +396,50 @@ mod tests {
         assert!(matches!(try_once(&logins, "erp", "two").await, Login::Right(_)));
         std::fs::remove_file(file.path()).unwrap();
         assert!(matches!(try_once(&logins, "erp", "two").await, Login::Broken(_)));
+    }
+
+    #[tokio::test]
+    async fn guesses_on_many_connections_at_once_count_like_guesses_in_a_row() {
+        for verifier in [inline("one"), Verifier::Argon2id(hash("one"))] {
+            let logins = Arc::new(logins(vec![("erp", verifier), ("crm", Verifier::Argon2id(hash("two")))]));
+            let mut guesses = tokio::task::JoinSet::new();
+            for guess in 0..50 {
+                let logins = logins.clone();
+                guesses.spawn(async move { logins.check(PEER, "erp", format!("guess {guess}")).await });
+            }
+            let answers = guesses.join_all().await;
+            let wrong = answers.iter().filter(|answer| matches!(answer, Login::Wrong)).count();
+            let most = FREE_GUESSES as usize + AT_ONCE - 1;
+            assert!(wrong <= most, "{wrong} guesses were answered");
+            assert!(answers.iter().all(|answer| matches!(answer, Login::Wrong | Login::Wait(_))), "{answers:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_of_ipv6_guesses_as_one() {
+        let logins = logins(vec![("erp", inline("one"))]);
+        let check = |address: String, password: &'static str| {
+            let logins = &logins;
+            async move { logins.check(address.parse().unwrap(), "erp", password.to_owned()).await }
+        };
+        for host in 0..FREE_GUESSES {
+            assert!(matches!(check(format!("2001:db8::{host}"), "x").await, Login::Wrong));
+        }
+        assert!(matches!(check("2001:db8::ffff".to_owned(), "one").await, Login::Wait(_)));
+        assert!(matches!(check("2001:db8:0:1::1".to_owned(), "one").await, Login::Right(_)), "another link");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_count_however_many_addresses_have_guessed() {
+        let logins = logins(vec![("erp", inline("one"))]);
+        for address in 0..GUESSERS as u32 {
+            logins.note_guess(IpAddr::V4(address.into()));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        for _ in 0..FREE_GUESSES {
+            assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
+        }
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(_)));
+        assert_eq!(logins.guesses.lock().unwrap().len(), GUESSERS);
     }
 }

@@ -1,4 +1,5 @@
-//! What differs between operating systems: who may read a file of ours, and how an address is taken again after a restart.
+//! What differs between operating systems: who may read a file of ours, how many may be open, and how an address is taken
+//! again after a restart.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,6 +28,17 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)
+}
+
+/// How many files and connections this process may have open; `None` where there is no such limit.
+pub(crate) fn descriptors() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit};
+        getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// Lets a listener take its address although connections of the last process linger there. On Windows the option

@@ -50,6 +50,8 @@ pub(crate) struct Session<S> {
     watch: Watch,
     /// Something was said since the deadline was last moved.
     spoke: bool,
+    /// The refusal of the machine that was logged last.
+    logged: Option<Box<Reply>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -61,6 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             conversation: Conversation::new(shared.clone(), who),
             watch: Watch::new(stops, shared.limits.command_timeout, shared.limits.session_timeout),
             spoke: false,
+            logged: None,
             shared,
         }
     }
@@ -121,8 +124,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// What the machine refuses by itself is counted and logged like our own refusals; the same again is only counted.
+    fn tell_refusals(&mut self) {
+        let Who { session, peer, listener } = self.conversation.who();
+        for (reply, times) in self.server.take_refusals() {
+            (0..times).for_each(|_| self.shared.count_refusal(&reply));
+            if self.logged.as_deref() != Some(&reply) {
+                tracing::info!(session, %peer, listener = &**listener, %reply, "refused");
+                self.logged = Some(Box::new(reply));
+            }
+        }
+    }
+
     /// Sends what the machine has said.
     async fn send(&mut self) -> Result<(), End> {
+        self.tell_refusals();
         let Self { link, server, watch, shared, .. } = self;
         let output = server.output();
         if output.is_empty() {

@@ -140,3 +140,28 @@ async fn limits_of_the_protocol_are_those_of_the_settings() {
     let reply = client.say("WHAT").await;
     assert!(reply.is_empty() || reply.starts_with("421 4.7.0"), "{reply}");
 }
+
+#[tokio::test]
+async fn what_the_protocol_forbids_is_counted_like_what_the_relay_forbids() {
+    let relay = Relay::start(|settings| settings.limits.recipients = 1);
+    let mut client = relay.client("required").await;
+    client.greet().await;
+    client.script(&[("MAIL FROM:<a@contoso.com>", "530 5.7.0"), ("QUIT", "221")]).await;
+    let mut client = relay.greeted().await;
+    client
+        .script(&[
+            ("MAIL FROM:<a@fabrikam.com>", "550 5.7.1"),
+            ("MAIL FROM:<a@contoso.com>", "250"),
+            ("RCPT TO:<a@@contoso.com>", "501 5.1.3"),
+            ("RCPT TO:<a@contoso.com>", "250"),
+            ("RCPT TO:<b@contoso.com>", "452 4.5.3"),
+            ("RCPT TO:<c@contoso.com>", "452 4.5.3"),
+            ("QUIT", "221"),
+        ])
+        .await;
+    let page = relay.metrics.render();
+    for (code, times) in [("530 5.7.0", 1), ("550 5.7.1", 1), ("501 5.1.3", 1), ("452 4.5.3", 2)] {
+        let line = format!("posthouse_refusals_total{{code=\"{code}\"}} {times}");
+        assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) const MESSAGE: &str = "From: printer@contoso.com\r\nSubject: Toner lo
 pub(crate) struct Relay {
     pub(crate) spool: Arc<MemorySpool>,
     pub(crate) arrivals: Arc<Arrivals>,
+    pub(crate) metrics: Arc<telemetry::Metrics>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
     pub(crate) fingerprint: Option<String>,
@@ -117,11 +118,12 @@ impl Relay {
         let metrics = Arc::new(telemetry::Metrics::default());
         let clock = Arc::new(StoppedClock);
         let inbound =
-            Inbound::bind(settings, Vec::new(), spool.clone(), arrivals.clone(), routes(), clock, metrics).unwrap();
+            Inbound::bind(settings, Vec::new(), spool.clone(), arrivals.clone(), routes(), clock, metrics.clone())
+                .unwrap();
         let (addresses, fingerprint) = (inbound.local_addresses(), inbound.fingerprint());
         let stop = CancellationToken::new();
         let task = tokio::spawn(inbound.run(stop.clone()));
-        Self { spool, arrivals, stop, task, fingerprint, addresses }
+        Self { spool, arrivals, metrics, stop, task, fingerprint, addresses }
     }
 
     pub(crate) async fn connect(&self, listener: &str) -> TcpStream {
