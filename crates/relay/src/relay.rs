@@ -16,7 +16,7 @@ use telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::system::SystemClock;
+use crate::system::{self, SystemClock};
 
 /// A running relay.
 pub(crate) struct Relay {
@@ -38,6 +38,7 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts all parts. `inherited`: sockets from the service manager.
     pub(crate) async fn start(config: Config, inherited: Vec<(String, std::net::TcpListener)>) -> anyhow::Result<Self> {
+        system::open_as_many_as_permitted();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
         let spool = open_spool(&config, &clock, &metrics).await?;

@@ -19,6 +19,22 @@ pub(crate) fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
+/// Lets this process open as many files and connections as the system permits it to: the soft limit that is usual is for
+/// programs that cannot count beyond 1,024. Where it cannot be raised the listeners take fewer connections, and say so.
+pub(crate) fn open_as_many_as_permitted() {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+        // macOS says that there is no limit, and permits no more than this.
+        for limit in [hard, 10_240] {
+            if limit <= soft || setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
 /// Ctrl-C, or SIGTERM from the service manager.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]

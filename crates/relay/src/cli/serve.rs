@@ -14,7 +14,7 @@ use crate::system;
 /// Run the relay
 ///
 /// Reads the configuration, recovers what the spool holds, takes mail and hands it on until it gets SIGTERM or Ctrl-C. Then
-/// listeners close, sessions inside a message and attempts under way may finish for a while ([queue] grace, 30 seconds),
+/// listeners close, sessions inside a message and attempts under way may finish for a while (`grace` in [limits], 30 seconds),
 /// and the rest waits in the spool for the next start.
 ///
 /// Logs go to standard error: readable on a terminal, JSON otherwise ([log] in the configuration).

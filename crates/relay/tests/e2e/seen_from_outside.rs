@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::harness::sink::Sink;
-use crate::harness::smtp::accepted;
+use crate::harness::smtp::{Session, accepted};
 use crate::harness::{PATIENCE, Relay, smart_host};
 
 fn get(address: SocketAddr, path: &str) -> String {
@@ -109,4 +109,40 @@ fn a_listener_on_ipv6_takes_mail() {
     let relay = Relay::start(&config);
     accepted(relay.address(0), "a@contoso.test", &["b@example.test"], "over IPv6");
     assert!(sink.wait_for(1)[0].content.contains("[IPv6:::1]"), "{:?}", sink.taken());
+}
+
+/// A relay that begins with this `ulimit -n`.
+fn with_descriptors(limit: &str, config: &std::path::Path) -> Relay {
+    let script = format!("ulimit {limit}; echo 0; exec \"$0\" \"$@\"");
+    Relay::start_by("sh", &["-c", &script], config).0
+}
+
+#[test]
+fn with_few_descriptors_fewer_connections_are_taken_and_mail_still_flows() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    let relay = with_descriptors("-n 200", &config);
+    let mut sessions: Vec<_> = (0..100).map(|_| Session::open(relay.address(0))).collect();
+    let mut told = String::new();
+    let one_more = TcpStream::connect(relay.address(0)).unwrap();
+    one_more.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&one_more).read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("421 4.3.2"), "{told}");
+    let line = format!("{}\r\n", "x".repeat(998));
+    let reply = sessions[0].mail(
+        "a@contoso.test",
+        &["b@example.test"],
+        &format!("Subject: large\r\n\r\n{}", line.repeat(2000)),
+    );
+    assert!(reply.starts_with("250"), "{reply}");
+    sink.wait_for(1);
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    let relay = with_descriptors("-Sn 100", &config);
+    let sessions: Vec<_> = (0..150).map(|_| Session::open(relay.address(0))).collect();
+    assert_eq!(sessions.len(), 150);
 }
