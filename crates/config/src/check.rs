@@ -70,7 +70,12 @@ impl Checker<'_> {
     fn spool(&mut self, spool: &Spool, data_dir: &Path) -> spool::Settings {
         // The only one so far; another will want other settings here.
         let SpoolKind::Embedded = spool.kind.value.0;
-        spool::Settings { dir: data_dir.join("spool"), reserve: spool.reserve.octets(), memory: spool.memory.octets() }
+        spool::Settings {
+            dir: data_dir.join("spool"),
+            reserve: spool.reserve.octets(),
+            memory: spool.memory.octets(),
+            history: spool.history_messages.value.0,
+        }
     }
 
     fn retry(&mut self, queue: &Queue) -> RetryPolicy {

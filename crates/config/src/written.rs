@@ -201,6 +201,8 @@ table! {
         reserve: Defaulted<Size<MIB, TIB>>, default "\"256 MiB\"";
         /// Most memory for messages on their way in, all sessions together; what is over it goes to files.
         memory: Defaulted<Size<MIB, TIB>>, default "\"64 MiB\"";
+        /// Settled messages that can still be looked up at most; older ones make room (1,000 take about 1.5 MB).
+        history_messages: Defaulted<Whole<1, 1_000_000_000>>, default "100000";
     }
     planned "url";
 }

@@ -35,12 +35,11 @@ impl Committer {
         }
         let Some(broken) = self.shared.gate.to_verify() else { return };
         self.verify_at = Some(now + REST);
-        if !self.prove(&broken) {
-            self.reopen();
-            return;
+        if let Err(trouble) = self.prove(&broken) {
+            return self.recover(&trouble);
         }
         if let Err(error) = probe(&self.shared) {
-            tracing::warn!(%error, "the spool stays closed: a trial write failed");
+            tracing::debug!(%error, "the spool stays closed: a trial write failed");
             return;
         }
         for segment in &broken {

@@ -365,15 +365,12 @@ impl Tables {
         Ok(statement.execute(params![before, most])? as u64)
     }
 
-    /// Deletes at most `most` of the oldest of what is in the history beyond the newest `keep`. True if there may be more.
+    /// Deletes at most `most` of what is in the history beyond the newest `keep`. True if there may be more.
     pub(crate) fn shorten(&self, keep: u64, most: u32) -> Result<bool, Trouble> {
-        let newest_beyond = self
-            .connection
-            .prepare_cached("SELECT settled_at FROM history ORDER BY settled_at DESC LIMIT 1 OFFSET ?1")?
-            .query_row([integer(keep)], |row| row.get::<_, i64>(0))
-            .optional()?;
-        let Some(newest_beyond) = newest_beyond else { return Ok(false) };
-        Ok(self.prune(newest_beyond.saturating_add(1), most)? == u64::from(most))
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM history WHERE id IN (SELECT id FROM history ORDER BY settled_at DESC, id DESC LIMIT ?2 OFFSET ?1)",
+        )?;
+        Ok(statement.execute(params![integer(keep), most])? as u64 == u64::from(most))
     }
 
     /// Gives at most so many free pages back. True if there are more.

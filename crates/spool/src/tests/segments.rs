@@ -186,3 +186,28 @@ async fn pages_freed_by_pruning_are_given_back() {
     spool.prune_history(FixedClock::START + jiff::SignedDuration::from_hours(1)).await.unwrap();
     until(&spool, || pages() < before / 2).await;
 }
+
+#[tokio::test]
+async fn the_history_keeps_the_newest_and_no_more_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = crate::Settings { dir: dir.path().to_owned(), reserve: 1 << 20, memory: 4 << 20, history: 3 };
+    let clock = std::sync::Arc::new(FixedClock::new());
+    let spool = crate::Embedded::open(settings, clock, std::sync::Arc::default()).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        let message = enqueue(&spool, 1, 100).await;
+        ids.push(message.id);
+        spool.record(handed_over(message, 1)).await.unwrap();
+    }
+    let kept = loop {
+        spool.look_for_room();
+        let kept = spool.history(&queue::Filter::default(), None, 100).await.unwrap().messages;
+        if kept.len() <= 3 {
+            break kept;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let kept: Vec<_> = kept.into_iter().map(|message| message.id).collect();
+    assert_eq!(kept, [ids[7], ids[6], ids[5]]);
+    assert_eq!(spool.counters().await.unwrap().handed_over, 8, "the counters go on");
+}
