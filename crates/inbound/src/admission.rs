@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use queue::{LaneName, Routes};
 use smtp::{EnhancedStatus, Reply, ReversePath};
 
@@ -33,7 +33,7 @@ impl Entry {
             name: settings.name.as_str().into(),
             size: settings.size.unwrap_or(message_size).min(message_size),
             urgent: settings.urgent,
-            networks: settings.networks.clone(),
+            networks: settings.networks.iter().map(as_peers_come).collect(),
             has_users: !settings.users.is_empty(),
             require_both: settings.require_both,
             senders: settings.senders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
@@ -47,6 +47,14 @@ impl Entry {
             _ => network || is_user,
         }
     }
+}
+
+/// Peers with IPv4 come as IPv4, whatever the socket: so must networks.
+fn as_peers_come(network: &IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return *network };
+    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    let ipv4 = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    ipv4.map_or(*network, IpNet::V4)
 }
 
 /// All client entries, in the order of the file.
@@ -181,6 +189,13 @@ mod tests {
         assert_eq!(found(&clients, "192.0.2.1", Some(2)).as_deref(), Some("three"));
         assert_eq!(found(&clients, "127.0.0.1", None), None);
         assert_eq!(found(&clients, "::1", None), None);
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_the_network_of_ipv4() {
+        let clients = [client("one", &["::ffff:10.1.0.0/112"], &[], false)];
+        assert_eq!(found(&clients, "10.1.2.3", None).as_deref(), Some("one"));
+        assert_eq!(found(&clients, "10.2.2.3", None), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!
 //! Anything wider is an open relay, however well meant.
 
+use std::net::Ipv6Addr;
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::Settings;
@@ -57,9 +59,19 @@ fn closed_v4(network: &Ipv4Net) -> bool {
     network.prefix_len() == 32 || private.iter().any(inside)
 }
 
+/// IPv4 in two guises, each a /96: mapped, and as the clients of a translator appear (RFC 6052).
+const IPV4: [Ipv6Addr; 2] = [Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0)];
+
 fn closed_v6(network: &Ipv6Net) -> bool {
-    if let Some(mapped) = network.addr().to_ipv4_mapped().filter(|_| network.prefix_len() >= 96) {
-        return Ipv4Net::new(mapped, network.prefix_len() - 96).is_ok_and(|network| closed_v4(&network));
+    for ipv4 in IPV4.into_iter().filter_map(|first| Ipv6Net::new(first, 96).ok()) {
+        if ipv4.contains(network) {
+            let [.., a, b, c, d] = network.addr().octets();
+            return Ipv4Net::new([a, b, c, d].into(), network.prefix_len() - 96)
+                .is_ok_and(|network| closed_v4(&network));
+        }
+        if network.contains(&ipv4) {
+            return false;
+        }
     }
     let private = [(0xfc00, 7), (0xfe80, 10)];
     let inside = |(first, length): &(u16, u8)| {
@@ -91,6 +103,7 @@ mod tests {
             "2001:db8:1:2::/64",
             "2001:db8::1/128",
             "::ffff:10.0.0.0/104",
+            "64:ff9b::10.0.0.0/104",
         ];
         let open_ones = [
             "0.0.0.0/0",
@@ -105,6 +118,10 @@ mod tests {
             "2001:db8::/63",
             "::ffff:0.0.0.0/96",
             "::ffff:203.0.113.0/120",
+            "::/64",
+            "64:ff9b::/96",
+            "64:ff9b::/64",
+            "64:ff9b::203.0.113.0/120",
         ];
         for network in closed_ones {
             assert!(closed(&network.parse().unwrap()), "{network}");
