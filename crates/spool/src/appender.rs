@@ -33,8 +33,9 @@ use crate::sync::Taken;
 const GROUP: u64 = 8 << 20;
 /// How long it waits for others. Less than a sync takes on most disks.
 const GATHER: Duration = Duration::from_micros(500);
-/// Rows may lie in the committer's inbox until so many are there.
+/// Rows may lie in the committer's inbox until so many are there, or so many octets have been written since it was woken.
 const ROWS_UNSEEN: usize = 1024;
+const OCTETS_UNSEEN: u64 = 8 << 20;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -124,12 +125,13 @@ pub(crate) struct Appender {
     current: Option<Segment>,
     next: u64,
     headers: Vec<u8>,
+    unseen: u64,
 }
 
 impl Appender {
     /// `next`: the first segment of this run.
     pub(crate) fn new(shared: Arc<Shared>, next: u64) -> Self {
-        Self { shared, current: None, next, headers: Vec::new() }
+        Self { shared, current: None, next, headers: Vec::new(), unseen: 0 }
     }
 
     /// Until the inbox ends.
@@ -209,6 +211,7 @@ impl Appender {
         self.shared.metrics.synced(begun.elapsed().as_secs_f64());
         self.shared.store.grown(octets);
         self.shared.room.written(octets);
+        self.unseen += octets;
         self.headers = headers;
         Ok(locations)
     }
@@ -230,7 +233,7 @@ impl Appender {
     }
 
     /// Leases first, then the rows, then the answers: whoever has his answer finds his message.
-    fn acknowledge(&self, group: Vec<Append>, locations: Vec<Location>) {
+    fn acknowledge(&mut self, group: Vec<Append>, locations: Vec<Location>) {
         let (mut rows, mut leases, mut replies) = (Vec::new(), Vec::new(), Vec::new());
         for (append, location) in group.into_iter().zip(locations) {
             let Append { id, columns, document, payload, then, .. } = append;
@@ -251,7 +254,9 @@ impl Appender {
             }
         }
         self.shared.leases.begin(leases.into_iter());
-        self.shared.works.push_quietly(rows.into_iter(), ROWS_UNSEEN);
+        let enough = if self.unseen > OCTETS_UNSEEN { 0 } else { ROWS_UNSEEN };
+        self.unseen = if enough == 0 { 0 } else { self.unseen };
+        self.shared.works.push_quietly(rows.into_iter(), enough);
         for (reply, id) in replies {
             // If nobody listens any more, the value that comes back ends the lease.
             let _ = reply.send(Ok(Leased::new(&self.shared, id)));

@@ -105,9 +105,9 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, id: MessageId, promise: Promise, expected: Option<u64>) -> Self {
         let mut claim = shared.memory.claim();
         let mut octets = Vec::new();
-        // A little more than announced: the trace field comes on top.
-        if let Some(wanted) = expected.map(|size| size.saturating_add(1024)).filter(|wanted| *wanted < BIG) {
-            let wanted = usize::try_from(wanted).unwrap_or(LEAST);
+        // A little more than announced, because the trace field comes on top; but an announcement alone does not buy much.
+        if let Some(wanted) = expected.map(|size| size.saturating_add(1024)) {
+            let wanted = usize::try_from(wanted).unwrap_or(BUFFER).min(BUFFER);
             if claim.enlarge(wanted) {
                 octets.reserve_exact(wanted);
             }

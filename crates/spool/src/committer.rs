@@ -90,6 +90,10 @@ pub(crate) enum Ask {
         most: u32,
         reply: Reply<u64>,
     },
+    /// Deletes the oldest of the history; asked by nobody but the committer.
+    Forget {
+        most: u64,
+    },
     NoteEnd {
         broken: Broken,
         done: SyncSender<bool>,
@@ -109,7 +113,7 @@ impl Ask {
 
 /// What a request came to.
 #[derive(Debug)]
-enum Done {
+pub(crate) enum Done {
     Unit,
     Failed(SpoolError),
     Claimed(Vec<Claimed>),
@@ -139,6 +143,8 @@ pub(crate) struct Committer {
     rest_until: Option<Instant>,
     pub(crate) verify_at: Option<Instant>,
     pub(crate) tidied_at: Option<Instant>,
+    /// Rows of the history, once counted.
+    pub(crate) history: Option<u64>,
 }
 
 impl Committer {
@@ -159,6 +165,7 @@ impl Committer {
             rest_until: None,
             verify_at: None,
             tidied_at: None,
+            history: None,
         }
     }
 
@@ -247,7 +254,8 @@ impl Committer {
         self.recover(&trouble);
         self.rest_until = Some(Instant::now() + REST);
         if asks.is_empty() {
-            tracing::warn!(?trouble, "rows could not be written; their messages are safe in the segments");
+            // What is wrong has been said; this is tried again every second.
+            tracing::debug!(?trouble, "rows could not be written; their messages are safe in the segments");
         }
         for ask in asks {
             match self.attempt(std::slice::from_ref(&ask), false) {
@@ -261,8 +269,9 @@ impl Committer {
     }
 
     /// Puts things right as far as possible before the next attempt.
-    fn recover(&mut self, trouble: &Trouble) {
+    pub(crate) fn recover(&mut self, trouble: &Trouble) {
         self.doubtful = true;
+        self.history = None;
         match trouble {
             Trouble::Full(_) => {
                 self.shared.room.give_up();
@@ -276,7 +285,7 @@ impl Committer {
     }
 
     /// A connection after an error knows less than it thinks. Whether its last commit took effect is open.
-    pub(crate) fn reopen(&mut self) -> bool {
+    fn reopen(&mut self) -> bool {
         self.tables = None;
         self.shared.reader.close();
         let opened = files::allowed(&*self.shared.files, Point::OpenDatabase)
@@ -284,13 +293,13 @@ impl Committer {
             .and_then(|()| Tables::open(&self.shared.dir).map_err(|error| error.to_string()));
         match opened {
             Ok(tables) => self.tables = Some(tables),
-            Err(error) => tracing::error!(error, "the spool's database cannot be opened again; trying on"),
+            Err(error) => tracing::debug!(error, "the spool's database cannot be opened again; trying on"),
         }
         self.tables.is_some()
     }
 
     /// One transaction. After an error nothing has changed.
-    fn attempt(&mut self, asks: &[Ask], overdue: bool) -> Result<Vec<Done>, Trouble> {
+    pub(crate) fn attempt(&mut self, asks: &[Ask], overdue: bool) -> Result<Vec<Done>, Trouble> {
         let now = Instant::now();
         if self.tables.is_none() && !self.reopen() {
             return Err(Trouble::Broken("the database is not open".to_owned()));
@@ -334,7 +343,9 @@ impl Committer {
             self.shared.leases.moved(id, location);
         }
         self.freed.extend(changes.freed);
-        let wrote = !changes.segments.is_empty() || !self.deleted.is_empty() || mark != self.mark;
+        self.history = self.history.map(|rows| rows.saturating_add_signed(changes.history));
+        let wrote =
+            changes.history != 0 || !changes.segments.is_empty() || !self.deleted.is_empty() || mark != self.mark;
         self.deleted.clear();
         self.loosened |= changes.loosened || mark.segment > self.mark.segment;
         self.mark = mark;
@@ -374,14 +385,14 @@ impl Committer {
     }
 
     /// Writes and syncs something, so that what a failed commit may have left behind is overwritten.
-    pub(crate) fn prove(&mut self, broken: &[Broken]) -> bool {
+    pub(crate) fn prove(&mut self, broken: &[Broken]) -> Result<(), Trouble> {
         let asks = broken.iter().map(|broken| {
             let (done, _) = std::sync::mpsc::sync_channel(1);
             Ask::NoteEnd { broken: *broken, done }
         });
         let (reply, _) = oneshot::channel();
         let asks: Vec<_> = asks.chain(std::iter::once(Ask::Prune { before: i64::MIN, most: 0, reply })).collect();
-        self.attempt(&asks, true).is_ok()
+        self.attempt(&asks, true).map(|_| ())
     }
 
     fn answer(&mut self, asks: Vec<Ask>, done: Vec<Done>) {
@@ -416,6 +427,7 @@ impl Committer {
                 Ask::Moved(moved) => {
                     self.moving.remove(&moved.id);
                 }
+                Ask::Forget { .. } => {}
             }
         }
     }
@@ -460,6 +472,7 @@ fn apply_one(transaction: &mut Transaction<'_>, ask: &Ask) -> Result<Done, Troub
             Done::Unit
         }
         Ask::Prune { before, most, .. } => Done::Number(transaction.prune(*before, *most)?),
+        Ask::Forget { most } => Done::Number(transaction.forget(*most)?),
         Ask::NoteEnd { broken, .. } => {
             transaction.end_segment(*broken)?;
             Done::Unit

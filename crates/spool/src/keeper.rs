@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::appender::{Append, Order, Then};
 use crate::body::{Payload, Unfinished};
-use crate::committer::{Committer, REST};
+use crate::committer::{Ask, Committer, REST};
 use crate::files::{self, Point};
 use crate::gate::Broken;
 use crate::row::Columns;
@@ -22,7 +22,7 @@ const MOVE_OCTETS: u64 = 4 << 20;
 /// Given back at one go.
 const PAGES: u32 = 256;
 /// Settled messages forgotten at one go.
-const FORGOTTEN: u32 = 2000;
+const FORGOTTEN: u64 = 2000;
 /// A current segment with so many dead octets, and nothing else in it, is ended.
 const DEAD_WEIGHT: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
@@ -74,10 +74,26 @@ impl Committer {
         }
         self.seal();
         self.empty_sparse_segment();
+        self.forget();
         if let Some(tables) = &self.tables {
-            self.more_to_tidy |= tables.shorten(self.shared.history, FORGOTTEN).unwrap_or(false);
             self.more_to_tidy |= tables.vacuum(PAGES).unwrap_or(false);
         }
+    }
+
+    /// Deletes some of the history if there is more than may be kept.
+    fn forget(&mut self) {
+        let Some(tables) = &self.tables else { return };
+        if self.history.is_none() {
+            self.history = tables.count_history().ok();
+        }
+        let beyond = self.history.unwrap_or(0).saturating_sub(self.shared.history);
+        if beyond == 0 {
+            return;
+        }
+        if let Err(trouble) = self.attempt(&[Ask::Forget { most: beyond.min(FORGOTTEN) }], false) {
+            self.recover(&trouble);
+        }
+        self.more_to_tidy |= beyond > FORGOTTEN;
     }
 
     /// Moves the mark past the end of a segment that has been sealed.

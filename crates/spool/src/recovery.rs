@@ -11,6 +11,7 @@ use crate::record::SEGMENT_HEADER;
 use crate::row::{Columns, Location, Place, Row};
 use crate::segment::{self, Found, Scan, Stored};
 use crate::store;
+use crate::sys;
 use crate::tables::{SegmentChange, Tables, Trouble};
 
 /// More lines are only counted.
@@ -199,6 +200,11 @@ impl Recovery<'_> {
 
     /// Big bodies whose message was never accepted, or has been settled.
     fn big_bodies(&mut self) -> Result<(), RecoveryError> {
+        let lock = sys::lock_file(&store::backup_lock_path(self.spool))?;
+        if lock.try_lock().is_err() {
+            // A backup may still want them; the next start removes them.
+            return Ok(());
+        }
         let (mut unfinished, mut orphans) = (0, 0);
         for entry in std::fs::read_dir(store::big_dir(self.spool))? {
             let path = entry?.path();

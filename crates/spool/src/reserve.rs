@@ -159,6 +159,10 @@ impl Room {
     }
 
     fn take_reserve(&self, state: &mut State) {
+        if self.file_octets() == 0 {
+            state.held = true;
+            return;
+        }
         let path = self.reserve_path();
         let result = files::allowed(&*self.files, Point::Allocate).and_then(|()| {
             let _ = std::fs::remove_file(&path);

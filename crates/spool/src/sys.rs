@@ -43,13 +43,20 @@ pub(crate) fn free(dir: &Path) -> io::Result<u64> {
 /// Gives the file its blocks now, so that they are not missing later.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn allocate(file: &File, octets: u64) -> io::Result<()> {
-    let octets = i64::try_from(octets).map_err(io::Error::other)?;
-    nix::fcntl::posix_fallocate(file, 0, octets).map_err(io::Error::from)
+    match nix::fcntl::posix_fallocate(file, 0, i64::try_from(octets).map_err(io::Error::other)?) {
+        // Not every file system can, and not every C library makes up for it.
+        Err(nix::errno::Errno::EOPNOTSUPP | nix::errno::Errno::EINVAL) => write_zeros(file, octets),
+        result => result.map_err(io::Error::from),
+    }
 }
 
 /// Gives the file its blocks now, so that they are not missing later.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub(crate) fn allocate(file: &File, octets: u64) -> io::Result<()> {
+    write_zeros(file, octets)
+}
+
+fn write_zeros(file: &File, octets: u64) -> io::Result<()> {
     const PIECE: usize = 64 * 1024;
     let mut at = 0;
     while at < octets {

@@ -365,12 +365,18 @@ impl Tables {
         Ok(statement.execute(params![before, most])? as u64)
     }
 
-    /// Deletes at most `most` of what is in the history beyond the newest `keep`. True if there may be more.
-    pub(crate) fn shorten(&self, keep: u64, most: u32) -> Result<bool, Trouble> {
+    /// Deletes at most so many rows of the history, those settled first.
+    pub(crate) fn forget(&self, most: u64) -> Result<u64, Trouble> {
         let mut statement = self.connection.prepare_cached(
-            "DELETE FROM history WHERE id IN (SELECT id FROM history ORDER BY settled_at DESC, id DESC LIMIT ?2 OFFSET ?1)",
+            "DELETE FROM history WHERE id IN (SELECT id FROM history ORDER BY settled_at, id LIMIT ?1)",
         )?;
-        Ok(statement.execute(params![integer(keep), most])? as u64 == u64::from(most))
+        Ok(statement.execute([integer(most)])? as u64)
+    }
+
+    /// Rows of the history; looks at all of them.
+    pub(crate) fn count_history(&self) -> Result<u64, Trouble> {
+        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM history")?;
+        Ok(natural(statement.query_row([], |row| row.get(0))?))
     }
 
     /// Gives at most so many free pages back. True if there are more.

@@ -48,6 +48,8 @@ pub(crate) struct Changes {
     pub(crate) relocated: Vec<(MessageId, Location)>,
     /// Some segment has lost a live record.
     pub(crate) loosened: bool,
+    /// Rows that the history has more, or fewer.
+    pub(crate) history: i64,
 }
 
 impl Changes {
@@ -162,6 +164,7 @@ impl Transaction<'_> {
         match outcome.settled_at {
             Some(settled_at) => {
                 self.tables.insert_history(outcome.id, settled_at, &outcome.document)?;
+                self.changes.history += 1;
                 self.free(outcome.id, &location);
             }
             None => {
@@ -182,6 +185,7 @@ impl Transaction<'_> {
             Some(settled_at) => {
                 self.tables.delete_message(outcome.id)?;
                 self.tables.insert_history(outcome.id, settled_at, &outcome.document)?;
+                self.changes.history += 1;
                 self.changes.dies(&known.location);
                 self.free(outcome.id, &known.location);
             }
@@ -258,7 +262,17 @@ impl Transaction<'_> {
     /// Deletes some of the history. What a start would take for new mail must not go, so the mark passes it first.
     pub(crate) fn prune(&mut self, before: i64, most: u32) -> Result<u64, Trouble> {
         self.write_all_rows()?;
-        self.tables.prune(before, most)
+        let pruned = self.tables.prune(before, most)?;
+        self.changes.history -= pruned.cast_signed();
+        Ok(pruned)
+    }
+
+    /// The same for the oldest of the history.
+    pub(crate) fn forget(&mut self, most: u64) -> Result<u64, Trouble> {
+        self.write_all_rows()?;
+        let forgotten = self.tables.forget(most)?;
+        self.changes.history -= forgotten.cast_signed();
+        Ok(forgotten)
     }
 
     pub(crate) fn end_segment(&mut self, broken: Broken) -> Result<(), Trouble> {
