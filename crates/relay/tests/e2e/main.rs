@@ -1,5 +1,11 @@
 //! The real binary, driven from outside the way users do: SMTP in, the simulated Microsoft 365 out, commands beside it.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests: what goes wrong here should end the test"
+)]
 
 mod clients;
 mod command_line;

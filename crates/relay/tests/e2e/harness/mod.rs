@@ -36,7 +36,19 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
 
 /// The lines that a process writes to standard error, as they come.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<(Mutex<(Vec<String>, bool)>, Condvar)>);
+pub(crate) struct Log(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    all: Vec<String>,
+    over: bool,
+}
 
 impl Log {
     fn follow(stderr: impl std::io::Read + Send + 'static) -> Self {
@@ -44,11 +56,11 @@ impl Log {
         let writer = log.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                writer.0.0.lock().unwrap().0.push(line);
-                writer.0.1.notify_all();
+                writer.0.lines.lock().unwrap().all.push(line);
+                writer.0.changed.notify_all();
             }
-            writer.0.0.lock().unwrap().1 = true;
-            writer.0.1.notify_all();
+            writer.0.lines.lock().unwrap().over = true;
+            writer.0.changed.notify_all();
         });
         log
     }
@@ -56,23 +68,23 @@ impl Log {
     /// The first line, from the beginning, that `pick` takes.
     pub(crate) fn wait_for<T>(&self, what: &str, pick: impl Fn(&Value) -> Option<T>) -> T {
         let mut seen = 0;
-        let mut state = self.0.0.lock().unwrap();
+        let mut lines = self.0.lines.lock().unwrap();
         loop {
-            while let Some(line) = state.0.get(seen) {
+            while let Some(line) = lines.all.get(seen) {
                 seen += 1;
                 if let Some(found) = serde_json::from_str(line).ok().and_then(|line: Value| pick(&line)) {
                     return found;
                 }
             }
-            assert!(!state.1, "the process ended before it logged: {what}\n{}", state.0.join("\n"));
-            let (next, late) = self.0.1.wait_timeout(state, PATIENCE).unwrap();
-            state = next;
-            assert!(!late.timed_out(), "not logged: {what}\n{}", state.0.join("\n"));
+            assert!(!lines.over, "the process ended before it logged: {what}\n{}", lines.all.join("\n"));
+            let (next, late) = self.0.changed.wait_timeout(lines, PATIENCE).unwrap();
+            lines = next;
+            assert!(!late.timed_out(), "not logged: {what}\n{}", lines.all.join("\n"));
         }
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.0.lock().unwrap().0.join("\n")
+        self.0.lines.lock().unwrap().all.join("\n")
     }
 }
 
