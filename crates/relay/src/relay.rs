@@ -14,7 +14,7 @@ use qmgr::QueueManager;
 use queue::{Clock, Intake, Spool};
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::system::{self, SystemClock};
 
@@ -27,6 +27,7 @@ pub(crate) struct Relay {
     /// Where metrics and health are served.
     pub(crate) http: Option<SocketAddr>,
     spool: Arc<dyn Spool>,
+    ended: CancellationToken,
     stop_inbound: CancellationToken,
     stop_queue: CancellationToken,
     stop_admin: CancellationToken,
@@ -80,9 +81,29 @@ impl Relay {
         };
         let stop_admin = CancellationToken::new();
         let (admin, http) = serve_admin(&config, state, &stop_admin).await?;
-        let manager = tokio::spawn(manager.run(stop_queue.clone()));
-        let inbound = tokio::spawn(take_mail(inbound, stop_inbound.clone(), listening));
-        Ok(Self { listeners, fingerprint, http, spool, stop_inbound, stop_queue, stop_admin, inbound, manager, admin })
+        let ended = CancellationToken::new();
+        let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
+        let taking = take_mail(inbound, stop_inbound.clone(), listening);
+        let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
+        Ok(Self {
+            listeners,
+            fingerprint,
+            http,
+            spool,
+            ended,
+            stop_inbound,
+            stop_queue,
+            stop_admin,
+            inbound,
+            manager,
+            admin,
+        })
+    }
+
+    /// Returns when a part that should run for ever has ended, by a fault of ours. What is left must be stopped: a relay
+    /// that takes mail and sends none helps nobody.
+    pub(crate) async fn failed(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Sessions first, then attempts, then the store.
@@ -98,6 +119,12 @@ impl Relay {
         self.spool.close().await.context("the spool could not be closed")?;
         Ok(())
     }
+}
+
+/// Tells by the guard that the work has ended, also by a panic.
+async fn until_end(work: impl Future<Output = ()>, ended: DropGuard) {
+    work.await;
+    drop(ended);
 }
 
 /// `/readyz` says no as soon as the listeners stop, for whatever reason.

@@ -32,8 +32,14 @@ impl Serve {
             tracing::warn!(hint = warning.remedy.as_deref(), "{}: {}", self.file.config.display(), warning.what);
         }
         let relay = start(config).await?;
-        system::interrupted().await;
-        tracing::info!("stopping: sessions and attempts under way may finish");
+        tokio::select! {
+            () = system::interrupted() => tracing::info!("stopping: sessions and attempts under way may finish"),
+            () = relay.failed() => tracing::error!(
+                alert = true,
+                remedy = "let the service manager start it again; please report what stands above",
+                "a part of the relay has ended by itself: stopping"
+            ),
+        }
         system::notify_stopping();
         relay.stop().await?;
         tracing::info!("stopped");
