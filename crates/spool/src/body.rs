@@ -315,7 +315,8 @@ impl Reader {
     fn unreadable(&self, error: &io::Error) -> SpoolError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged("its end is missing".to_owned()),
-            _ => self.damaged(format!("it cannot be read: {error}")),
+            // It may pass, and what cannot be read for good is found by `spool check`.
+            _ => SpoolError::Failed(format!("the body of {} cannot be read: {error}", self.id)),
         }
     }
 

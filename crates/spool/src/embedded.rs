@@ -341,7 +341,11 @@ impl Spool for Embedded {
             Err(error) => {
                 // It may have been moved, or settled, between the two steps.
                 let now = self.read(move |reader| reader.location(id)).await?.ok_or(SpoolError::NotFound(id))?;
-                let missing = |error| SpoolError::Damaged { id, what: format!("its body cannot be opened: {error}") };
+                // Only what is gone is damage; anything else, such as too many open files, may pass.
+                let missing = |error: std::io::Error| match error.kind() {
+                    std::io::ErrorKind::NotFound => SpoolError::Damaged { id, what: "its body is gone".to_owned() },
+                    _ => SpoolError::Failed(format!("the body of {id} cannot be opened: {error}")),
+                };
                 if now == at { Err(missing(error)) } else { self.open_body(id, now).await.map_err(missing) }
             }
         }
