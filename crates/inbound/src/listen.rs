@@ -268,7 +268,7 @@ impl Acceptor {
             Err(error) => return tracing::error!(listener = name, %error, "cannot listen: restart the relay"),
         };
         if let Ok(address) = socket.local_addr() {
-            tracing::info!(listener = name, %address, tls = ?self.listener.tls, "listening");
+            tracing::info!(listener = name, %address, tls = ?self.listener.tls, "taking mail");
         }
         self.stops.soft.run_until_cancelled(self.accept(socket)).await;
     }

@@ -22,8 +22,6 @@ use crate::system::{self, SystemClock};
 pub(crate) struct Relay {
     /// Where it listens, by listener name.
     pub(crate) listeners: Vec<(String, SocketAddr)>,
-    /// SHA-256 of the listeners' certificate.
-    pub(crate) fingerprint: Option<String>,
     /// Where metrics and health are served.
     pub(crate) http: Option<SocketAddr>,
     spool: Arc<dyn Spool>,
@@ -66,7 +64,6 @@ impl Relay {
             Arc::clone(&metrics),
         )?;
         let listeners = inbound.local_addresses();
-        let fingerprint = inbound.fingerprint();
         let listening = Arc::new(AtomicBool::new(true));
         let state = admin::State {
             queue: handle,
@@ -85,19 +82,7 @@ impl Relay {
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
         let taking = take_mail(inbound, stop_inbound.clone(), listening);
         let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
-        Ok(Self {
-            listeners,
-            fingerprint,
-            http,
-            spool,
-            ended,
-            stop_inbound,
-            stop_queue,
-            stop_admin,
-            inbound,
-            manager,
-            admin,
-        })
+        Ok(Self { listeners, http, spool, ended, stop_inbound, stop_queue, stop_admin, inbound, manager, admin })
     }
 
     /// Returns when a part that should run for ever has ended, by a fault of ours. What is left must be stopped: a relay

@@ -1,6 +1,6 @@
 //! What any backend must do: each promise of `queue::Spool` as a function that panics when it is broken.
 //!
-//! A backend's tests call them all through [`promises!`]; `open` must give a spool on the same storage every time, where the
+//! A backend's tests call them all through `promises!`; `open` must give a spool on the same storage every time, where the
 //! one before was dropped without `close`, as if its process had been killed.
 
 #![expect(clippy::unwrap_used, reason = "part of tests: what cannot go on stops here")]

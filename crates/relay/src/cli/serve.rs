@@ -14,10 +14,10 @@ use crate::system;
 /// Run the relay
 ///
 /// Reads the configuration, recovers what the spool holds, takes mail and hands it on until it gets SIGTERM or Ctrl-C. Then
-/// listeners close, sessions inside a message and attempts under way may finish for a while (`grace` in [limits], 30 seconds),
+/// listeners close, sessions inside a message and attempts under way may finish for a while (`grace` in `[limits]`, 30 seconds),
 /// and the rest waits in the spool for the next start.
 ///
-/// Logs go to standard error: readable on a terminal, JSON otherwise ([log] in the configuration).
+/// Logs go to standard error: readable on a terminal, JSON otherwise (`[log]` in the configuration).
 #[derive(Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -49,12 +49,6 @@ impl Serve {
 
 async fn start(config: Config) -> anyhow::Result<Relay> {
     let relay = Relay::start(config, system::inherited_listeners()?).await?;
-    for (name, address) in &relay.listeners {
-        tracing::info!(listener = name, %address, "taking mail");
-    }
-    if let Some(fingerprint) = &relay.fingerprint {
-        tracing::info!(sha256 = fingerprint, "certificate of the listeners");
-    }
     if let Some(address) = relay.http {
         tracing::info!(%address, "metrics and health over HTTP");
     }

@@ -51,16 +51,13 @@ fn told(outcome: &Outcome) -> String {
     }
 }
 
-/// Who said what, and the id there. Where the words hold the id, they are told up to it: what follows is for machines.
+/// Who said what, word for word, and the id there where the words do not hold it.
 pub(super) fn said(remote: &Remote) -> String {
     let status = remote.status.as_ref().map(|status| format!(" {status}")).unwrap_or_default();
-    let words = format!("{} said {}{status}", remote.host, remote.code);
-    let Some(id) = &remote.remote_id else { return format!("{words} {}", remote.text) };
-    let id = id.trim_matches(['<', '>']);
-    let id_there = if id.contains('@') { format!("id there <{id}>") } else { format!("id there {id}") };
-    match remote.text.split_once(id).map(|(before, _)| before.trim_end_matches(['<', '=', ' '])) {
-        None | Some("") => format!("{words} {}, {id_there}", remote.text),
-        Some(before) => format!("{words} {before} …, {id_there}"),
+    let words = format!("{} said {}{status} {}", remote.host, remote.code, remote.text);
+    match &remote.remote_id {
+        Some(id) if !remote.text.contains(id.as_str()) => format!("{words}, id there {id}"),
+        _ => words,
     }
 }
 
@@ -134,9 +131,9 @@ mod tests {
             said(&Remote { host, code: 250, status, text: text.to_owned(), remote_id })
         };
         let exchange = "OK <1@b.test> [Hostname=AM0.test]";
-        assert_eq!(said(exchange, Some("1@b.test")), "h said 250 2.0.0 OK …, id there <1@b.test>");
-        assert_eq!(said("Ok: queued as 4B3C", Some("4B3C")), "h said 250 2.0.0 Ok: queued as …, id there 4B3C");
-        assert_eq!(said("4B3C accepted", Some("4B3C")), "h said 250 2.0.0 4B3C accepted, id there 4B3C");
+        assert_eq!(said(exchange, Some("1@b.test")), "h said 250 2.0.0 OK <1@b.test> [Hostname=AM0.test]");
+        assert_eq!(said("Ok: queued as 4B3C", Some("4B3C")), "h said 250 2.0.0 Ok: queued as 4B3C");
+        assert_eq!(said("accepted", Some("4B3C")), "h said 250 2.0.0 accepted, id there 4B3C");
         assert_eq!(said("OK <thanks>", None), "h said 250 2.0.0 OK <thanks>");
     }
 
