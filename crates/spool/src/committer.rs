@@ -314,7 +314,7 @@ impl Committer {
         let mut transaction =
             Transaction { tables, pending: &mut self.pending, leases, doubtful, changes: Changes::default() };
         // A commit that changes nothing syncs nothing: the mark is written if only for the sync.
-        let last_mark = if synced && self.unsynced_since.is_some() { None } else { Some(self.mark) };
+        let last_mark = (!synced).then_some(self.mark);
         let plan = Plan { overdue: overdue.then_some(now), deleted: &self.deleted, last_mark };
         let files = &*self.shared.files;
         let result = apply(&mut transaction, asks, &plan)

@@ -56,9 +56,10 @@ CREATE TABLE mark (
     one     INTEGER PRIMARY KEY CHECK (one = 1),
     segment INTEGER NOT NULL,
     offset  INTEGER NOT NULL,
-    clean   INTEGER NOT NULL                -- 1: closed in good order
+    clean   INTEGER NOT NULL,               -- 1: closed in good order
+    turn    INTEGER NOT NULL                -- 0 and 1 by turns, so that every write of this row is one
 ) STRICT;
-INSERT INTO mark (one, segment, offset, clean) VALUES (1, 0, 0, 1);
+INSERT INTO mark (one, segment, offset, clean, turn) VALUES (1, 0, 0, 1, 0);
 
 -- For reading by hand: sqlite3 -header spool.db 'SELECT * FROM queue LIMIT 20'
 CREATE VIEW queue AS

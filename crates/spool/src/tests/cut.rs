@@ -52,8 +52,10 @@ async fn one_round(round: u64) {
     let (dir, image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let durable = Arc::new(Mutex::new(Durable::default()));
     let faults = Arc::new(Faults::default());
-    observe(&faults, &durable, dir.path().to_owned(), image.path().to_owned());
     let spool = Arc::new(super::open(dir.path(), faults.clone()));
+    // What opening wrote was synced.
+    copy_database(dir.path(), image.path());
+    observe(&faults, &durable, dir.path().to_owned(), image.path().to_owned());
     if round % 3 == 2 {
         let times = 1 + usize::try_from(number(&mut seed, 2)).unwrap();
         faults.fail(|point| point == Point::SyncSegment, times, std::io::ErrorKind::Other);
@@ -85,13 +87,17 @@ fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: 
                 durable.segments.insert(segment, end);
             }
             Point::Committed { synced: true } if !durable.off => {
-                for name in ["spool.db", "spool.db-wal"] {
-                    std::fs::copy(dir.join(name), image.join(name)).unwrap();
-                }
+                copy_database(&dir, &image);
             }
             _ => {}
         }
     });
+}
+
+pub(super) fn copy_database(dir: &Path, image: &Path) {
+    for name in ["spool.db", "spool.db-wal"] {
+        std::fs::copy(dir.join(name), image.join(name)).unwrap();
+    }
 }
 
 async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enough: usize) {
@@ -142,10 +148,6 @@ fn cut(durable: &Mutex<Durable>, dir: &Path, image: &Path, seed: &mut u64) {
             }
             std::fs::write(image.join(name).join(path.file_name().unwrap()), octets).unwrap();
         }
-    }
-    if !image.join("spool.db").exists() {
-        std::fs::copy(dir.join("spool.db"), image.join("spool.db")).unwrap();
-        std::fs::copy(dir.join("spool.db-wal"), image.join("spool.db-wal")).unwrap();
     }
 }
 

@@ -144,16 +144,18 @@ async fn a_damaged_log_of_the_database_loses_no_mail() {
     all_whole(&spool).await;
 }
 
-pub(super) fn copy_spool(from: &Path, to: &Path) {
+fn copy_spool(from: &Path, to: &Path) {
+    copy_bodies(from, to);
+    super::cut::copy_database(from, to);
+}
+
+pub(super) fn copy_bodies(from: &Path, to: &Path) {
     for dir in ["seg", "big"] {
         std::fs::create_dir_all(to.join(dir)).unwrap();
         for entry in std::fs::read_dir(from.join(dir)).unwrap() {
             let path = entry.unwrap().path();
             std::fs::copy(&path, to.join(dir).join(path.file_name().unwrap())).unwrap();
         }
-    }
-    for name in ["spool.db", "spool.db-wal"] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
     }
 }
 

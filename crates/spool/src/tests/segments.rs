@@ -98,6 +98,50 @@ async fn a_segment_with_little_left_in_it_is_emptied_and_deleted_and_nothing_is_
 }
 
 #[tokio::test]
+async fn the_old_place_of_a_moved_record_goes_only_when_its_new_one_is_durable() {
+    let (rig, image) = (Rig::new(), tempfile::tempdir().unwrap());
+    let spool = rig.open();
+    let mut messages = Vec::new();
+    for _ in 0..30 {
+        messages.push(enqueue(&spool, 1, 20_000).await);
+    }
+    let held = messages.remove(3);
+    spool.record(deferred(held.clone(), FixedClock::START)).await.unwrap();
+    // Copies wait until all outcomes are in, so that the commit that moves them is one that need not be synced.
+    let (gate, barrier) = Barrier::new();
+    let (from, to) = (rig.path().to_owned(), image.path().to_owned());
+    super::cut::copy_database(&from, &to);
+    rig.faults.on(move |point| match point {
+        Point::WriteSegment => barrier.pass(),
+        Point::Committed { synced: true } => super::cut::copy_database(&from, &to),
+        _ => {}
+    });
+    for message in messages {
+        spool.record(handed_over(message, 1)).await.unwrap();
+    }
+    gate.send(()).unwrap();
+    until(&spool, || !segment::path(rig.path(), 1).exists()).await;
+    // The power goes: the database is as it was last synced, the files are as they are.
+    super::damage::copy_bodies(rig.path(), image.path());
+    let spool = super::open(image.path(), std::sync::Arc::default());
+    assert_eq!(super::queued_ids(&spool).await, [held.id]);
+    all_whole(&spool).await;
+}
+
+#[tokio::test]
+async fn what_was_settled_and_then_forgotten_does_not_come_back_after_a_crash() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let waits = enqueue(&spool, 1, 100).await;
+    let settled = enqueue(&spool, 1, 100).await;
+    spool.record(handed_over(settled, 1)).await.unwrap();
+    assert_eq!(spool.prune_history(FixedClock::START + jiff::SignedDuration::from_hours(1)).await.unwrap(), 1);
+    drop(spool);
+    let spool = rig.open();
+    assert_eq!(super::queued_ids(&spool).await, [waits.id]);
+}
+
+#[tokio::test]
 async fn a_crash_between_copy_and_row_leaves_each_message_once() {
     let rig = Rig::new();
     let spool = rig.open();
