@@ -1,5 +1,5 @@
 """The drain at a mailbox's limit: a burst through the relay into the simulated Exchange Online, in real time."""
-import datetime, json, re, statistics, subprocess, time, urllib.request
+import datetime, json, os, re, statistics, subprocess, time, urllib.request
 
 from machine import BINARY, Group, fresh, free_port, start, wait_for
 
@@ -10,9 +10,10 @@ def drain(work, arguments):
     submission, login, control, port = free_port(), free_port(), free_port(), free_port()
     start(group, [BINARY, "sandbox", "--dir", f"{directory}/sandbox", "--submission", f"127.0.0.1:{submission}",
                   "--login", f"127.0.0.1:{login}", "--control", f"127.0.0.1:{control}", "--listen", f"127.0.0.1:{port}"], None, f"{directory}/sandbox.log")
-    wait_for(control)
-    configuration = open(f"{directory}/sandbox/posthouse.toml").read()
     file = f"{directory}/sandbox/posthouse.toml"
+    while not os.path.exists(file):
+        time.sleep(0.05)
+    configuration = open(file).read()
     start(group, [BINARY, "serve", "--config", file], None, f"{directory}/log")
     wait_for(port)
     sender = re.search(r'mailbox = "([^"]+)"', configuration).group(1)

@@ -377,7 +377,17 @@ mod tests {
         fits::<HostName>(&["relay.contoso.com", "localhost"], &["", "relay_1", "10.0.0.1", "a.b.", "é.fr"]);
         fits::<SenderPattern>(
             &["*", "*@contoso.com", "*@*.contoso.com", "billing@contoso.com"],
-            &["", "contoso.com", "*contoso.com", "b*@contoso.com", "@contoso.com", "*@", "*@*", "a@*contoso.com", "a@*.contoso.com"],
+            &[
+                "",
+                "contoso.com",
+                "*contoso.com",
+                "b*@contoso.com",
+                "@contoso.com",
+                "*@",
+                "*@*",
+                "a@*contoso.com",
+                "a@*.contoso.com",
+            ],
         );
         fits::<HostPort>(
             &["smtp.example:1587", "h", "192.0.2.1:25", "[::1]:25", "::1"],
