@@ -199,9 +199,9 @@ fn own_mail(ports: &Ports, directory: &Path, sandbox: &Sandbox) -> String {
 
 swaks --server {plain} --from me@contoso.test --to you@example.test
 
-printf 'From: me@contoso.test\r\nSubject: hello\r\n\r\nHello.\r\n' | curl --url smtps://{tls} --cacert {certificate} \
-  --connect-to ::{tls} --url smtps://{host}:{tls_port} --mail-from me@contoso.test --mail-rcpt you@example.test \
-  --user {user}:{password} --upload-file -
+printf 'From: me@contoso.test\r\nSubject: hello\r\n\r\nHello.\r\n' | curl --silent --show-error \
+  --url smtps://{host}:{tls_port} --connect-to {host}:{tls_port}:{tls} --cacert {certificate} \
+  --mail-from me@contoso.test --mail-rcpt you@example.test --user {user}:{password} --upload-file -
 
 python3 - <<'END'
 import smtplib
@@ -210,7 +210,7 @@ with smtplib.SMTP("{plain_ip}", {plain_port}) as relay:
 END
 
 What arrived: curl {control}/messages
-The relay:    posthouse status --config {config}
+The relay:    {program} status --config {config}
 
 Ctrl-C ends the demo."#,
         plain_ip = plain.ip(),
@@ -219,6 +219,7 @@ Ctrl-C ends the demo."#,
         host = demo_mail::HOSTNAME,
         certificate = certificate.display(),
         config = config.display(),
+        program = std::env::current_exe().unwrap_or_else(|_| "posthouse".into()).display(),
         control = sandbox.endpoints().control,
     )
 }
