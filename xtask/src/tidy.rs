@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("telemetry", &[]),
     ("api", &[]),
+    ("alert", &["secret", "telemetry"]),
     ("message", &["smtp"]),
     ("m365", &["smtp"]),
     ("queue", &["smtp", "message"]),
@@ -21,8 +22,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("inbound", &["queue", "message", "smtp", "secret", "telemetry"]),
     ("transport", &["queue", "message", "smtp", "m365", "entra", "secret", "telemetry"]),
     ("qmgr", &["queue", "message", "smtp", "telemetry"]),
-    ("admin", &["api", "queue", "qmgr", "smtp", "telemetry"]),
-    ("config", &["inbound", "queue", "spool", "transport", "entra", "m365", "smtp", "secret", "telemetry"]),
+    ("admin", &["alert", "api", "queue", "qmgr", "smtp", "telemetry"]),
+    (
+        "config",
+        &["alert", "inbound", "qmgr", "queue", "spool", "transport", "entra", "m365", "smtp", "secret", "telemetry"],
+    ),
     ("sandbox", &["smtp", "message", "m365"]),
 ];
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use queue::{LaneName, Routes};
-use smtp::{EnhancedStatus, Reply, ReversePath};
+use smtp::{ForwardPath, EnhancedStatus, Reply, ReversePath};
 
 use crate::logins::User;
 use crate::{ClientEntry, SenderPattern, SenderPatternError};
@@ -21,6 +21,7 @@ pub(crate) struct Entry {
     pub(crate) name: Arc<str>,
     pub(crate) size: u64,
     pub(crate) urgent: bool,
+    pub(crate) report_to: Option<ForwardPath>,
     networks: Vec<IpNet>,
     has_users: bool,
     require_both: bool,
@@ -33,6 +34,7 @@ impl Entry {
             name: settings.name.as_str().into(),
             size: settings.size.unwrap_or(message_size).min(message_size),
             urgent: settings.urgent,
+            report_to: settings.report_to.clone(),
             networks: settings.networks.iter().map(as_peers_come).collect(),
             has_users: !settings.users.is_empty(),
             require_both: settings.require_both,
@@ -141,6 +143,7 @@ mod tests {
             require_both,
             senders: Vec::new(),
             owner: None,
+            report_to: None,
             size: None,
             urgent: false,
         }

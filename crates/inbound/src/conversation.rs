@@ -220,6 +220,8 @@ impl Conversation {
             content: whole.content,
             lane: mail.lane,
             hold: None,
+            report_to: mail.entry.report_to.clone(),
+            report_of: None,
         };
         let stored = self.shared.spool.enqueue(message, whole.body).await;
         stored.map_err(|error| self.shared.spool_trouble(error))

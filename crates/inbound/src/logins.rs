@@ -316,6 +316,7 @@ mod tests {
             require_both: false,
             senders: Vec::new(),
             owner: None,
+            report_to: None,
             size: None,
             urgent: false,
         }])

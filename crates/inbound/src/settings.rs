@@ -76,6 +76,8 @@ pub struct ClientEntry {
     pub senders: Vec<String>,
     /// Mailbox of whoever answers for it.
     pub owner: Option<String>,
+    /// Who hears of bounces and delays in place of the reverse-path.
+    pub report_to: Option<smtp::ForwardPath>,
     /// Largest message; never over `Limits::message_size`.
     pub size: Option<u64>,
     /// All its mail is urgent.

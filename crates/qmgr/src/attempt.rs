@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use queue::{
-    Attempt, AttemptReport, Body, BodyReader, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError,
-    Transport, expire_check, settle,
+    Attempt, AttemptReport, Body, BodyReader, Cost, Journal, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError,
+    Terms, Transport, Unconfirmed, expire_check, settle,
 };
 
 use crate::context::{Context, Due, Ended, Input, Serial};
@@ -32,14 +32,14 @@ impl Steps {
     pub(crate) async fn run(self, mut message: Box<Message>) {
         let now = self.context.clock.now();
         if let Some(expired) = expire_check(&message, &self.context.retry, now) {
-            self.end(message.id, LaneVerdict::Neutral, false);
+            self.end(message.id, LaneVerdict::Neutral, Cost::default());
             tell::expired(&self.context, &expired, now);
             return self.keep(expired, message.story.len()).await;
         }
         match self.context.spool.body(message.id).await {
             Ok(body) => self.converse(message, body).await,
             Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => {
-                self.end(message.id, LaneVerdict::Neutral, false);
+                self.end(message.id, LaneVerdict::Neutral, Cost::default());
                 let told = message.story.len();
                 self.hold(&mut message, &error);
                 self.keep(*message, told).await;
@@ -52,10 +52,11 @@ impl Steps {
         let damage = Arc::default();
         let body = Box::new(Watched { body, damage: Arc::clone(&damage) });
         let report = self.attempt(&message, body).await;
-        self.end(message.id, report.lane.clone(), report.reached_mail);
+        let used = self.context.plan.lane(&self.lane).map(|(pool, _)| pool.used(&message, &report.results, report.messages));
+        self.end(message.id, report.lane.clone(), used.unwrap_or_default());
         let now = self.context.clock.now();
         let (told, random) = (message.story.len(), spread(message.id, message.attempts));
-        let mut settled = settle(*message, &report, &self.context.retry, now, random);
+        let mut settled = settle(*message, &report, &self.terms(), now, random);
         tell::attempted(&self.context, &settled, told, &report, now);
         if let Some(error) = damage.get().filter(|_| !settled.is_settled()) {
             self.hold(&mut settled, error);
@@ -63,12 +64,17 @@ impl Steps {
         self.keep(settled, told).await;
     }
 
+    fn terms(&self) -> Terms<'_> {
+        let unconfirmed = self.context.plan.lane(&self.lane).map_or(Unconfirmed::Resend, |(_, lane)| lane.unconfirmed);
+        Terms { lane: &self.lane, retry: &self.context.retry, unconfirmed }
+    }
+
     /// Whatever happens inside comes out as a report.
     async fn attempt(&self, message: &Message, body: BodyReader) -> AttemptReport {
         let queued = message.recipients.iter().zip(0_u32..).filter(|(recipient, _)| recipient.state.is_queued());
         let recipients: Vec<u32> = queued.map(|(_, index)| index).collect();
         let now = self.context.clock.now();
-        let attempt = Attempt { message, recipients: recipients.clone() };
+        let attempt = Attempt { message, recipients: recipients.clone(), transactions: 16, journal: &Unwritten };
         let attempt = AssertUnwindSafe(self.transport.attempt(attempt, body, now)).catch_unwind();
         let cause = tokio::select! {
             biased;
@@ -91,7 +97,7 @@ impl Steps {
         AttemptReport {
             results: vec![(recipients, Outcome::Unconfirmed { cause: cause.to_owned() })],
             lane: LaneVerdict::Neutral,
-            reached_mail: true,
+            messages: 1,
             took_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
             notes: Vec::new(),
         }
@@ -115,7 +121,7 @@ impl Steps {
     async fn put_off(&self, message: &Message, error: &SpoolError) {
         let (id, lane) = (message.id, &self.lane);
         tracing::warn!(%id, %lane, %error, "the bytes of this message could not be read now; it is tried again");
-        self.end(message.id, LaneVerdict::Neutral, false);
+        self.end(message.id, LaneVerdict::Neutral, Cost::default());
         tokio::select! {
             () = tokio::time::sleep(BODY_AGAIN) => {}
             () = self.context.stopping.cancelled() => {}
@@ -136,9 +142,19 @@ impl Steps {
         self.context.tell(Input::Done(id, self.serial, due));
     }
 
-    fn end(&self, id: MessageId, verdict: LaneVerdict, reached_mail: bool) {
+    fn end(&self, id: MessageId, verdict: LaneVerdict, used: Cost) {
         let (lane, serial) = (self.lane.clone(), self.serial);
-        self.context.tell(Input::Ended(Ended { id, serial, lane, verdict, reached_mail }));
+        self.context.tell(Input::Ended(Ended { id, serial, lane, verdict, used }));
+    }
+}
+
+#[derive(Debug)]
+struct Unwritten;
+
+#[async_trait]
+impl Journal for Unwritten {
+    async fn last_byte(&self, _recipients: &[u32]) -> Result<(), SpoolError> {
+        Ok(())
     }
 }
 

@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicUsize;
 
 use jiff::Timestamp;
 use queue::{
-    Class, Clock, LaneName, LaneVerdict, Message, MessageId, Refill, RetryPolicy, Routes, Spool, SpoolError, Transport,
+    Class, Clock, Cost, LaneName, LaneVerdict, Message, MessageId, Plan, Refill, RetryPolicy, Routes, Spool, SpoolError, Transport,
 };
-use telemetry::Metrics;
+use telemetry::{Incidents, Metrics};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::words::Word;
-use crate::{Event, LaneReport, OperatorError};
+use crate::{Event, Report, OperatorError, ReportSettings};
 
 pub(crate) struct Context {
     pub(crate) spool: Arc<dyn Spool>,
@@ -22,7 +22,10 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) retry: RetryPolicy,
     pub(crate) routes: Routes,
-    pub(crate) lanes: BTreeMap<LaneName, Arc<dyn Transport>>,
+    pub(crate) plan: Plan,
+    pub(crate) transports: BTreeMap<LaneName, Arc<dyn Transport>>,
+    pub(crate) incidents: Arc<dyn Incidents>,
+    pub(crate) reports: ReportSettings,
     pub(crate) inputs: mpsc::UnboundedSender<Input>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) tasks: TaskTracker,
@@ -51,7 +54,7 @@ pub(crate) enum Input {
     /// A message has come to a lane by another way.
     Due(Due),
     Probe(LaneName, oneshot::Sender<Result<(), OperatorError>>),
-    Status(oneshot::Sender<Vec<LaneReport>>),
+    Status(oneshot::Sender<Report>),
 }
 
 /// What an attempt says about its lane.
@@ -60,7 +63,7 @@ pub(crate) struct Ended {
     pub(crate) serial: Serial,
     pub(crate) lane: LaneName,
     pub(crate) verdict: LaneVerdict,
-    pub(crate) reached_mail: bool,
+    pub(crate) used: Cost,
 }
 
 /// Which of the tasks that have had a message.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{LaneName, LaneStatus, MessageId, Pause, SpoolError, StoryEvent};
+use queue::{
+    BreakerName, BreakerStatus, BudgetStatus, Forecast, LaneName, LaneStatus, MessageId, Pause, SpoolError, StoryEvent,
+};
 use serde::Serialize;
 use smtp::{ForwardPath, ReversePath};
 
@@ -13,21 +15,23 @@ use smtp::{ForwardPath, ReversePath};
 pub enum Event {
     /// To a message: one more event of its story.
     Message(MessageEvent),
-    /// A lane cannot work until somebody or something changes it.
-    LanePaused {
+    /// Something that lanes need does not work until somebody or something changes it.
+    BreakerOpened {
         /// Which.
-        lane: LaneName,
+        breaker: BreakerName,
+        /// What it stops.
+        lanes: Vec<LaneName>,
         /// Why, and what to do.
         pause: Pause,
         /// Since.
         at: Timestamp,
     },
-    /// A paused lane works again.
-    LaneRecovered {
+    /// It works again.
+    BreakerClosed {
         /// Which.
-        lane: LaneName,
-        /// It was paused so long.
-        paused_for: Duration,
+        breaker: BreakerName,
+        /// It was open so long.
+        open_for: Duration,
         /// When.
         at: Timestamp,
     },
@@ -50,10 +54,23 @@ pub struct MessageEvent {
     pub lane: LaneName,
 }
 
+/// The state of the ways out, for `status` and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// In order of name.
+    pub lanes: Vec<LaneReport>,
+    /// In order of name.
+    pub budgets: Vec<BudgetStatus>,
+    /// Those that are open.
+    pub breakers: Vec<BreakerStatus>,
+    /// One for each pool with mail that waits.
+    pub forecasts: Vec<Forecast>,
+}
+
 /// A lane, for `status` and metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LaneReport {
-    /// Permits, what waits, rest and pause.
+    /// Permits, what waits, rest.
     #[serde(flatten)]
     pub status: LaneStatus,
     /// Connections open.

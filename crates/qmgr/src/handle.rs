@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::context::{Context, Input};
 use crate::words::{Wish, Word};
-use crate::{Event, LaneReport, OperatorError};
+use crate::{Event, Notification, NotifyError, OperatorError, Report};
 
 /// Cheap to clone. Works from before `run` until after its end: then arrivals are given back to the spool.
 #[derive(Clone)]
@@ -38,11 +38,17 @@ impl Handle {
         self.context.tell(Input::Probe(lane.clone(), answer));
         answered.await.unwrap_or(Err(OperatorError::Stopped))
     }
-    /// All lanes in order of name; empty when the queue manager has stopped.
-    pub async fn status(&self) -> Vec<LaneReport> {
+    /// The ways out; empty when the queue manager has stopped.
+    pub async fn status(&self) -> Report {
         let (answer, answered) = oneshot::channel();
         self.context.tell(Input::Status(answer));
         answered.await.unwrap_or_default()
+    }
+    /// Queues a notification of our own (an alert): from the mailbox of the lane that carries it, or with the null reverse-path
+    /// where that lane does. Durable when it returns.
+    pub async fn notify(&self, notification: Notification) -> Result<MessageId, NotifyError> {
+        let _ = notification;
+        todo!()
     }
     /// Events from now on. A receiver that falls 1,024 events behind misses some (`Lagged`).
     pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {

@@ -20,7 +20,7 @@ pub(crate) async fn run(context: Arc<Context>, history: Duration) {
         let mut gap = 0;
         loop {
             let now = ticks.tick().await;
-            for transport in context.lanes.values() {
+            for transport in context.transports.values() {
                 transport.tend().await;
             }
             if now >= count_at {

@@ -17,19 +17,19 @@ mod fetch;
 mod handle;
 mod housekeeping;
 mod manager;
-mod recall;
 mod record;
+mod report;
 mod reroute;
 mod tell;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use queue::{Clock, LaneSettings, RetryPolicy, Routes, Scheduler, SchedulerSettings, Spool, Transport};
-use telemetry::Metrics;
+use queue::{Clock, LaneName, Plan, RetryPolicy, Routes, Scheduler, SchedulerSettings, Spool, Transport};
+use telemetry::{Incidents, Metrics};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,8 +37,9 @@ use tokio_util::task::TaskTracker;
 use crate::context::Context;
 use crate::manager::Manager;
 
-pub use event::{Event, LaneReport, MessageEvent, OperatorError};
+pub use event::{Event, LaneReport, MessageEvent, OperatorError, Report};
 pub use handle::Handle;
+pub use report::{Notification, NotifyError};
 
 /// What the queue manager is told.
 pub struct Settings {
@@ -46,14 +47,51 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// Messages in memory for each line of a lane. Default 1,000.
     pub window: usize,
-    /// Every lane with its transport.
-    pub lanes: Vec<(LaneSettings, Arc<dyn Transport>)>,
+    /// Pools, lanes, budgets and breakers.
+    pub plan: Plan,
+    /// One for every lane of the plan.
+    pub transports: BTreeMap<LaneName, Arc<dyn Transport>>,
     /// For messages whose lane is no longer configured.
     pub routes: Routes,
     /// On shutdown attempts under way may finish within this. Default 30 seconds.
     pub grace: Duration,
     /// How long settled messages stay in the history. Default 30 days.
     pub history: Duration,
+    /// Who is told of trouble.
+    pub incidents: Arc<dyn Incidents>,
+    /// See there.
+    pub reports: ReportSettings,
+    /// See there.
+    pub watch: WatchSettings,
+}
+
+/// From when on something is an incident.
+#[derive(Clone, Debug)]
+pub struct WatchSettings {
+    /// The oldest message that is not held is older. Default 1 hour.
+    pub queue_age: Duration,
+    /// More messages wait. Default 10,000.
+    pub queue_length: u64,
+    /// More recipients in a hundred bounced or expired, of those settled within the last hour, if those are at least 20.
+    /// Default 10.
+    pub bounce_percent: u8,
+    /// A budget will end before the queue does, within this. Default 24 hours.
+    pub budget_ahead: Duration,
+}
+
+
+/// How senders, and owners of devices, are told what became of their mail.
+#[derive(Clone, Debug)]
+pub struct ReportSettings {
+    /// Our name, in `Reporting-MTA` and in ids.
+    pub hostname: String,
+    /// At most so many single reports to an owner for one cause within `digest`; what comes after goes into a digest.
+    /// Default 3.
+    pub singles: u32,
+    /// A digest leaves so long after its first entry. Default 15 minutes.
+    pub digest: Duration,
+    /// Octets of the original above which only its header section is returned, whatever RET says. Default 1 MiB.
+    pub full_limit: u64,
 }
 
 /// Events that a listener may fall behind.
@@ -73,16 +111,16 @@ impl QueueManager {
         metrics: Arc<Metrics>,
     ) -> (Self, Handle) {
         let (sender, inputs) = mpsc::unbounded_channel();
-        let limited = settings.lanes.iter().filter(|(lane, _)| lane.messages_per_minute.is_some());
-        let limited = limited.map(|(lane, _)| lane.name.clone()).collect();
-        let permits = settings.lanes.iter().map(|(lane, _)| lane.clone()).collect();
         let context = Arc::new(Context {
             spool,
             clock,
             metrics,
             retry: settings.retry,
             routes: settings.routes,
-            lanes: settings.lanes.into_iter().map(|(lane, transport)| (lane.name, transport)).collect(),
+            plan: settings.plan.clone(),
+            transports: settings.transports,
+            incidents: settings.incidents,
+            reports: settings.reports,
             inputs: sender,
             events: broadcast::channel(EVENTS).0,
             tasks: TaskTracker::new(),
@@ -92,11 +130,10 @@ impl QueueManager {
         });
         let manager = Manager {
             context: Arc::clone(&context),
-            scheduler: Scheduler::new(SchedulerSettings { window: settings.window }, permits),
+            scheduler: Scheduler::new(SchedulerSettings { window: settings.window }, settings.plan),
             inputs,
             grace: settings.grace,
             history: settings.history,
-            limited,
             waiting: HashMap::new(),
             busy: HashMap::new(),
             serial: 0,

@@ -9,14 +9,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Class, LaneChange, LaneName, LaneVerdict, Message, MessageId, Refill, Scheduler, SpoolError, Start};
+use queue::{Change, Class, Cost, LaneVerdict, Message, MessageId, Refill, Scheduler, SpoolError, Start};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Due, Ended, Input, Serial};
 use crate::words::Word;
-use crate::{Event, LaneReport, OperatorError, attempt, fetch, housekeeping, recall, reroute, tell, words};
+use crate::{Event, LaneReport, OperatorError, Report, attempt, fetch, housekeeping, reroute, tell, words};
 
 /// Inputs taken at once.
 const BATCH: usize = 256;
@@ -39,8 +39,6 @@ pub(crate) struct Manager {
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) grace: Duration,
     pub(crate) history: Duration,
-    /// Lanes with a limit of messages a minute, until it is known what they sent before the start.
-    pub(crate) limited: Vec<LaneName>,
     /// Messages in the scheduler's windows, leased.
     pub(crate) waiting: HashMap<MessageId, Box<Message>>,
     /// Messages that a task has.
@@ -60,7 +58,6 @@ pub(crate) struct Busy {
 
 impl Manager {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        self.recall().await;
         self.begin();
         let stopped = stop.cancelled();
         tokio::pin!(stopped);
@@ -80,21 +77,10 @@ impl Manager {
         self.stop().await;
     }
 
-    /// What was sent in the last minute before the start still counts.
-    async fn recall(&mut self) {
-        let limited: Vec<_> = std::mem::take(&mut self.limited);
-        let asked = limited.iter().map(|lane| recall::sent_lately(&self.context, lane));
-        let sent = futures_util::future::join_all(asked).await;
-        let now = self.context.clock.now();
-        for (lane, sent) in limited.iter().zip(sent) {
-            sent.into_iter().for_each(|at| self.scheduler.handle_recalled(lane, at, now));
-        }
-    }
-
     /// Every line may have mail in the spool; lanes that are no longer configured are seen to.
     fn begin(&mut self) {
         let now = self.context.clock.now();
-        let lanes: Vec<_> = self.context.lanes.keys().cloned().collect();
+        let lanes: Vec<_> = self.context.plan.pools.iter().map(|pool| &pool.name).cloned().collect();
         for lane in lanes {
             for class in [Class::Urgent, Class::New, Class::Deferred] {
                 self.scheduler.handle_due_at(&lane, class, now);
@@ -132,7 +118,7 @@ impl Manager {
     }
 
     fn start(&mut self, start: Start, now: Timestamp) {
-        let transport = self.context.lanes.get(&start.lane).map(Arc::clone);
+        let transport = self.context.transports.get(&start.lane).map(Arc::clone);
         let (Some(message), Some(transport)) = (self.waiting.remove(&start.id), transport) else {
             // Cannot be: the windows and `waiting` hold the same ids, the scheduler and `lanes` the same lanes.
             tracing::error!(
@@ -142,7 +128,7 @@ impl Manager {
                 "a message to be tried was not at hand; it is tried later"
             );
             self.context.spool.release(start.id);
-            self.scheduler.handle_ended(&start.lane, &LaneVerdict::Neutral, false, now);
+            self.scheduler.handle_ended(&start.lane, &LaneVerdict::Neutral, Cost::default(), now);
             return;
         };
         if start.probe {
@@ -193,7 +179,7 @@ impl Manager {
 
     /// Into the window of its line if there is room, back to the spool otherwise.
     fn admit(&mut self, message: Box<Message>, class: Class) -> bool {
-        let taken = self.scheduler.handle_arrival(&message.lane, class, message.id);
+        let taken = self.scheduler.handle_arrival(&message.lane, class, message.id, self.context.plan.pool(&message.lane).map(|pool| pool.cost(&message)).unwrap_or_default());
         if taken {
             self.waiting.insert(message.id, message);
         } else {
@@ -225,16 +211,16 @@ impl Manager {
                 return;
             }
         };
-        let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+        let pool = self.context.plan.pool(&refill.lane);
+        let cost = |message: &Message| pool.map(|pool| pool.cost(message)).unwrap_or_default();
+        let ids: Vec<_> = messages.iter().map(|message| (message.id, cost(message))).collect();
         self.waiting.extend(messages.into_iter().map(|message| (message.id, Box::new(message))));
         self.scheduler.handle_claimed(refill, &ids, next_due_at, now);
     }
 
     fn handle_ended(&mut self, ended: &Ended, now: Timestamp) {
-        let change = self.scheduler.handle_ended(&ended.lane, &ended.verdict, ended.reached_mail, now);
-        if let Some(change) = change {
-            self.tell_change(&ended.lane, change, now);
-        }
+        let changes = self.scheduler.handle_ended(&ended.lane, &ended.verdict, ended.used, now);
+        changes.into_iter().for_each(|change| self.tell_change(change, now));
         if let Some(busy) = self.busy.get_mut(&ended.id).filter(|busy| busy.serial == ended.serial) {
             busy.ended = true;
             self.recording += 1;
@@ -273,26 +259,29 @@ impl Manager {
         self.context.tasks.spawn(words::follow(Arc::clone(&self.context), word, message, serial));
     }
 
-    fn tell_change(&self, lane: &LaneName, change: LaneChange, now: Timestamp) {
+    fn tell_change(&self, change: Change, now: Timestamp) {
         match change {
-            LaneChange::Paused(pause) => {
-                tell::paused(lane, &pause);
-                self.context.publish(|| Event::LanePaused { lane: lane.clone(), pause, at: now });
+            Change::Opened { breaker, pause, lanes } => {
+                tell::opened(&breaker, &pause);
+                self.context.publish(|| Event::BreakerOpened { breaker, lanes, pause, at: now });
             }
-            LaneChange::Recovered(paused_for) => {
-                tell::recovered(lane, paused_for);
-                self.context.publish(|| Event::LaneRecovered { lane: lane.clone(), paused_for, at: now });
+            Change::Closed { breaker, open_for } => {
+                tell::closed(&breaker, open_for);
+                self.context.publish(|| Event::BreakerClosed { breaker, open_for, at: now });
             }
+            Change::Slowed { lane, what, reason } => tracing::warn!(%lane, what, reason, "slowed down"),
         }
     }
 
-    fn status(&self, now: Timestamp) -> Vec<LaneReport> {
+    fn status(&self, now: Timestamp) -> Report {
         let report = |status: queue::LaneStatus| {
-            let transport = self.context.lanes.get(&status.name);
+            let transport = self.context.transports.get(&status.name);
             let (connections_open, connections_idle) = transport.map_or((0, 0), |transport| transport.connections());
             LaneReport { status, connections_open, connections_idle }
         };
-        self.scheduler.status(now).into_iter().map(report).collect()
+        let status = self.scheduler.status(now);
+        let lanes = status.lanes.into_iter().map(report).collect();
+        Report { lanes, budgets: status.budgets, breakers: status.breakers, forecasts: Vec::new() }
     }
 
     /// No new starts; what is under way may finish, then it is dropped; all leases go back.
@@ -306,7 +295,7 @@ impl Manager {
         if !self.busy.is_empty() {
             tracing::warn!(messages = self.busy.len(), "attempts still under way after the grace period are dropped");
         }
-        self.context.lanes.values().for_each(|transport| transport.abandon());
+        self.context.transports.values().for_each(|transport| transport.abandon());
         self.finish_until(deadline + LAST_WORDS).await;
         self.context.abandon.cancel();
         self.finish_until(deadline + AFTER_GRACE).await;

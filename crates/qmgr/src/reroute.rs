@@ -35,7 +35,7 @@ pub(crate) async fn run(context: Arc<Context>) {
 
 async fn all(context: &Context) -> Result<(), SpoolError> {
     for depth in context.spool.lanes().await? {
-        if !context.lanes.contains_key(&depth.lane) {
+        if context.plan.pool(&depth.lane).is_none() {
             pages(context, Filter { lane: Some(depth.lane), held: Some(false), ..Filter::default() }).await?;
         }
     }
@@ -63,7 +63,7 @@ async fn pages(context: &Context, filter: Filter) -> Result<(), SpoolError> {
 
 /// Its lane is gone, and if it is held, then for want of a path and not by an operator.
 fn concerns(context: &Context, message: &Message) -> bool {
-    !context.lanes.contains_key(&message.lane)
+    context.plan.pool(&message.lane).is_none()
         && match &message.hold {
             None => true,
             Some(hold) => ours(message, hold) && route(context, message).is_ok(),
@@ -123,7 +123,7 @@ pub(crate) fn relocate(context: &Context, message: &mut Message, now: Timestamp)
 }
 
 fn route(context: &Context, message: &Message) -> Result<LaneName, String> {
-    let lane = context.routes.lane(&message.reverse_path).filter(|lane| context.lanes.contains_key(lane));
+    let lane = context.routes.lane(&message.reverse_path).filter(|lane| context.plan.pool(lane).is_some());
     lane.cloned().ok_or_else(|| {
         format!(
             "{NO_PATH}{}; its former lane `{}` is gone; hint: add the sender's domain to a tenant that has a path, \

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{
-    AttemptReport, Happening, LaneName, LaneVerdict, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent,
+    AttemptReport, BreakerName, Happening, LaneVerdict, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent,
 };
 
 use crate::context::Context;
@@ -35,7 +35,7 @@ fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms
     let (id, lane) = (message.id, &message.lane);
     let code = remote(outcome).map(code).unwrap_or_default();
     match outcome {
-        Outcome::HandedOver { remote } => {
+        Outcome::HandedOver { remote, .. } => {
             let remote_id = remote.remote_id.as_deref().unwrap_or_default();
             tracing::info!(%id, %lane, recipients, code, took_ms, host = remote.host, remote_id, "handed over");
         }
@@ -125,11 +125,11 @@ pub(crate) fn word(context: &Context, wish: &Wish, message: &Message) {
 }
 
 /// One alert for each pause.
-pub(crate) fn paused(lane: &LaneName, pause: &Pause) {
-    let Pause { code, reason, remedy, probe_after } = pause;
+pub(crate) fn opened(breaker: &BreakerName, pause: &Pause) {
+    let Pause { code, reason, remedy, probe_after, .. } = pause;
     tracing::error!(
         alert = true,
-        %lane, code, reason, remedy,
+        %breaker, code, reason, remedy,
         probe_after_secs = probe_after.as_secs(),
         "lane paused: its mail is kept and waits; one message is tried now and then, and the lane goes on by itself \
          when it works again"
@@ -137,8 +137,8 @@ pub(crate) fn paused(lane: &LaneName, pause: &Pause) {
 }
 
 /// And one line when it is over.
-pub(crate) fn recovered(lane: &LaneName, paused_for: Duration) {
-    tracing::info!(%lane, paused_for_secs = paused_for.as_secs(), "lane recovered: its mail goes on");
+pub(crate) fn closed(breaker: &BreakerName, paused_for: Duration) {
+    tracing::info!(%breaker, paused_for_secs = paused_for.as_secs(), "lane recovered: its mail goes on");
 }
 
 /// Events for what has come to a story that had `told` events before. Empty if nobody listens.
@@ -179,7 +179,7 @@ fn event_of(message: &Message, event: &StoryEvent) -> Event {
 
 fn remote(outcome: &Outcome) -> Option<&RemoteReply> {
     match outcome {
-        Outcome::HandedOver { remote } => Some(remote),
+        Outcome::HandedOver { remote, .. } => Some(remote),
         Outcome::Deferred { remote, .. } | Outcome::Bounced { remote, .. } => remote.as_ref(),
         Outcome::Unconfirmed { .. } => None,
     }

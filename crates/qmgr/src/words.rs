@@ -99,7 +99,7 @@ fn apply(context: &Context, wish: &Wish, mut message: Message, now: Timestamp) -
     match wish {
         Wish::Hold { reason } => message.hold(reason.clone(), now),
         Wish::Release => {
-            if !context.lanes.contains_key(&message.lane) {
+            if context.plan.pool(&message.lane).is_none() {
                 reroute::relocate(context, &mut message, now)
                     .map_err(|reason| OperatorError::NoPath { id: message.id, reason })?;
             }

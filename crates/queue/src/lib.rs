@@ -7,6 +7,7 @@
 mod id;
 mod message;
 mod outcome;
+mod plan;
 mod retry;
 mod routes;
 mod scheduler;
@@ -17,16 +18,25 @@ mod transport;
 
 pub use self::message::{Class, Hold, LaneName, Message, NewMessage, Origin, Recipient, RecipientState};
 pub use self::spool::{
-    Body, BodyReader, BodyWriter, Counters, Filter, FinishedBody, LaneDepth, Listing, Spool, SpoolError, SpoolHealth,
+    Body, BodyReader, BodyWriter, Counters, Filter, FinishedBody, LaneDepth, LastByte, Listing, Spool, SpoolError, SpoolHealth,
     SpoolState,
 };
-pub use self::transport::{Attempt, AttemptReport, LaneVerdict, Pause, Transport};
+pub use self::transport::{
+    Attempt, AttemptReport, Excess, Inquiry, Journal, LaneVerdict, Pause, Throttle, Transport,
+};
 pub use id::{MessageId, MessageIdError};
 pub use outcome::{Outcome, RemoteReply};
+pub use plan::{
+    BreakerName, BudgetName, BudgetSettings, Cost, Counted, LaneSettings, Plan, PoolSettings, Scope, Spend, Unconfirmed,
+    WarmUp,
+};
 pub use retry::RetryPolicy;
 pub use routes::Routes;
-pub use scheduler::{LaneChange, LaneSettings, LaneStatus, Refill, Scheduler, SchedulerSettings, Start};
-pub use settle::{expire_check, settle};
+pub use scheduler::{
+    BreakerStatus, BudgetStatus, Change, Forecast, LaneStatus, Postpone, Refill, Scheduler, SchedulerSettings, Start,
+    Status,
+};
+pub use settle::{Terms, expire_check, settle};
 pub use story::{Happening, StoryEvent};
 
 /// Where the time comes from: the system in the program, a value in tests.

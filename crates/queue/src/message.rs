@@ -155,6 +155,10 @@ pub struct NewMessage {
     pub lane: LaneName,
     /// Held from the start (no path for this sender), with the reason.
     pub hold: Option<String>,
+    /// See [`Message::report_to`].
+    pub report_to: Option<ForwardPath>,
+    /// See [`Message::report_of`].
+    pub report_of: Option<MessageId>,
 }
 
 /// A message in the spool, without its bytes. While somebody holds one that the spool handed out by `enqueue` or
@@ -203,6 +207,13 @@ pub struct Message {
     /// The delay warning has been given.
     #[serde(default)]
     pub warned: bool,
+    /// Who is told of bounces and delays in place of the reverse-path: the client's owner, where the device itself reads
+    /// no mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_to: Option<ForwardPath>,
+    /// It is our own notification about that message (or an alert, which names itself): nobody is ever notified about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_of: Option<MessageId>,
     /// What happened, oldest first; at most [`Message::STORY_LIMIT`] events, the middle is left out first.
     pub story: Vec<StoryEvent>,
 }
@@ -232,6 +243,8 @@ impl Message {
             due_at: new.accepted_at,
             hold: None,
             warned: false,
+            report_to: new.report_to,
+            report_of: new.report_of,
             story: Vec::with_capacity(2),
         };
         message.note(StoryEvent { at: new.accepted_at, what: Happening::Accepted });

@@ -25,6 +25,9 @@ pub enum Outcome {
     HandedOver {
         /// Its 250.
         remote: RemoteReply,
+        /// It was told who wants which notifications (RFC 3461), and sees to them from now on.
+        #[serde(default, skip_serializing_if = "is_false")]
+        notifies: bool,
     },
     /// To be tried again. Also the verdict on everything that is our trouble, not the message's.
     Deferred {
@@ -61,4 +64,9 @@ pub enum Outcome {
         /// What broke.
         cause: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

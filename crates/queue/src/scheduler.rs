@@ -13,6 +13,7 @@ mod health;
 mod lane;
 mod line;
 mod permits;
+mod status;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,18 +24,8 @@ use self::agenda::Agenda;
 use self::lane::Lane;
 use self::line::Line;
 
-use crate::{Class, LaneName, LaneVerdict, MessageId, Pause};
-
-/// Permits of a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneSettings {
-    /// Which.
-    pub name: LaneName,
-    /// Attempts at once.
-    pub connections: usize,
-    /// Messages in any 60 seconds; `None`: no limit.
-    pub messages_per_minute: Option<u32>,
-}
+pub use self::status::{BreakerStatus, BudgetStatus, Change, Forecast, LaneStatus, Status};
+use crate::{BreakerName, BudgetName, Class, Cost, LaneDepth, LaneName, LaneVerdict, MessageId, Plan, Spend};
 
 /// For all lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +37,31 @@ pub struct SchedulerSettings {
 /// Start this attempt now: the permits are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// Where.
+    /// Whose queue it stood in.
+    pub pool: LaneName,
+    /// Where it goes.
     pub lane: LaneName,
     /// What.
     pub id: MessageId,
-    /// The lane is paused and this one message is its probe.
+    /// Something that the lane needs is open, and this one message is the probe.
     pub probe: bool,
+    /// How much may be spent: at most so many transactions, and recipients of these kinds. Covers at least one recipient;
+    /// the first ones that fit are taken, the others stay queued.
+    pub grant: Cost,
+}
+
+/// The message waits for a budget that only some mail draws on (external recipients): it must make room for other mail.
+/// Its due time is to be set to `until` in the spool; it has been taken out of its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postpone {
+    /// Whose queue it stood in.
+    pub pool: LaneName,
+    /// What.
+    pub id: MessageId,
+    /// When the budget can bear it.
+    pub until: Timestamp,
+    /// Which.
+    pub budget: BudgetName,
 }
 
 /// Claim up to `max` due messages of this line from the spool and give them to `handle_claimed`.
@@ -63,29 +73,6 @@ pub struct Refill {
     pub class: Class,
     /// At most.
     pub max: usize,
-}
-
-/// For `status` and metrics.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct LaneStatus {
-    /// Which.
-    pub name: LaneName,
-    /// Attempts under way.
-    pub active: usize,
-    /// Attempts at once allowed.
-    pub connections: usize,
-    /// Messages a minute allowed.
-    pub messages_per_minute: Option<u32>,
-    /// Of them used in the last 60 seconds; attempts under way count.
-    pub used_this_minute: u32,
-    /// Ids waiting in memory: urgent, new, deferred.
-    pub waiting: [usize; 3],
-    /// Rests until.
-    pub resting_until: Option<Timestamp>,
-    /// Why it rests.
-    pub resting_reason: Option<String>,
-    /// Paused, why, since, and when it is probed next.
-    pub paused: Option<(Pause, Timestamp, Timestamp)>,
 }
 
 /// See the head of this file. Every method that needs the time is given it.
@@ -105,20 +92,24 @@ pub struct Scheduler {
 const CLASSES: [Class; 3] = [Class::Urgent, Class::New, Class::Deferred];
 
 impl Scheduler {
-    /// No mail yet. Of two lanes with one name the last counts.
-    pub fn new(settings: SchedulerSettings, lanes: Vec<LaneSettings>) -> Self {
+    /// How the keys begin that the scheduler remembers things under.
+    pub const REMEMBERED: &'static str = "scheduler/";
+
+    /// No mail yet.
+    pub fn new(settings: SchedulerSettings, plan: Plan) -> Self {
+        let lanes: Vec<_> = plan.pools.iter().filter_map(|pool| pool.lanes.first().cloned()).collect();
         let indices = lanes.iter().enumerate().map(|(index, lane)| (lane.name.clone(), index)).collect();
         Self {
             window: settings.window.max(1),
             indices,
             starts: Agenda::new(lanes.len()),
             fetches: Agenda::new(lanes.len() * CLASSES.len()),
-            lanes: lanes.into_iter().map(Lane::new).collect(),
+            lanes: lanes.into_iter().map(|lane| Lane::new(lane, &plan)).collect(),
             now: Timestamp::MIN,
         }
     }
 
-    /// Whether a lane of that name is configured.
+    /// Whether a pool of that name is configured.
     pub fn knows(&self, lane: &LaneName) -> bool {
         self.indices.contains_key(lane)
     }
@@ -126,15 +117,23 @@ impl Scheduler {
     /// A message just accepted (leased to us). False: its line's window is full or unfetched mail stands before it; give the
     /// lease back before the next `poll_refill`, it will be fetched in its turn.
     #[must_use]
-    pub fn handle_arrival(&mut self, lane: &LaneName, class: Class, id: MessageId) -> bool {
+    pub fn handle_arrival(&mut self, lane: &LaneName, class: Class, id: MessageId, _cost: Cost) -> bool {
         let window = self.window;
         self.with_line(lane, class, |line, _| line.arrive(id, window)).unwrap_or(false)
     }
 
     /// Answer to a `Refill`, in the spool's order. `ids`: as claimed; fewer than `refill.max` means that the line has no more
     /// due now, and `next_due` says when to look again.
-    pub fn handle_claimed(&mut self, refill: &Refill, ids: &[MessageId], next_due: Option<Timestamp>, now: Timestamp) {
+    pub fn handle_claimed(
+        &mut self,
+        refill: &Refill,
+        messages: &[(MessageId, Cost)],
+        next_due: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         self.hear(now);
+        let ids: Vec<_> = messages.iter().map(|(id, _)| *id).collect();
+        let ids = &ids;
         let all = ids.len() < refill.max;
         self.with_line(&refill.lane, refill.class, |line, now| line.fetched(ids, all, next_due, now));
     }
@@ -149,30 +148,44 @@ impl Scheduler {
         self.with_line(lane, class, |line, now| line.due(due_at, now));
     }
 
-    /// An attempt ended. `reached_mail`: whether a message's permit was used up.
-    /// Returns what changed for the lane, for logs and alerts.
-    pub fn handle_ended(
-        &mut self,
-        lane: &LaneName,
-        verdict: &LaneVerdict,
-        reached_mail: bool,
-        now: Timestamp,
-    ) -> Option<LaneChange> {
+    /// An attempt ended. `used`: what it has spent, at the time `now`; the rest of its grant is given back.
+    /// Returns what changed, for logs and alerts.
+    pub fn handle_ended(&mut self, lane: &LaneName, verdict: &LaneVerdict, used: Cost, now: Timestamp) -> Vec<Change> {
         self.hear(now);
-        let index = *self.indices.get(lane)?;
-        let change = self.lanes.get_mut(index)?.end(verdict, reached_mail, now);
+        let Some(index) = self.indices.get(lane).copied() else { return Vec::new() };
+        let change = self.lanes.get_mut(index).and_then(|lane| lane.end(verdict, used.messages > 0, now));
         self.review_starts(index);
-        change
+        change.into_iter().collect()
     }
 
-    /// Before a restart an attempt ended then that used up a message's permit: it still counts for its minute.
-    pub fn handle_recalled(&mut self, lane: &LaneName, ended_at: Timestamp, now: Timestamp) {
+    /// What the ledger knows of the time before the start, at most as old as the longest window; before anything else.
+    pub fn handle_ledger(&mut self, spent: &[Spend], now: Timestamp) {
         self.hear(now);
-        let Some(index) = self.indices.get(lane).copied() else { return };
-        if let Some(lane) = self.lanes.get_mut(index) {
-            lane.recall(ended_at.min(now));
-        }
-        self.review_starts(index);
+        let _ = spent;
+    }
+
+    /// What `poll_remember` gave before a restart; before anything else. What cannot be read is dropped.
+    pub fn handle_remembered(&mut self, key: &str, value: &str, now: Timestamp) {
+        self.hear(now);
+        let _ = (key, value);
+    }
+
+    /// What must survive a restart (limits learnt, open breakers, first uses), or is over (`None`): under keys that begin
+    /// with [`Scheduler::REMEMBERED`]. Given once for each change.
+    pub fn poll_remember(&mut self) -> Option<(String, Option<String>)> {
+        None
+    }
+
+    /// The next message that must make room, if any.
+    pub fn poll_postponed(&mut self, now: Timestamp) -> Option<Postpone> {
+        self.hear(now);
+        None
+    }
+
+    /// When the mail that waits will have gone. `waiting`: what the spool says of its depth.
+    pub fn forecast(&self, waiting: &[LaneDepth], now: Timestamp) -> Vec<Forecast> {
+        let _ = (waiting, now);
+        Vec::new()
     }
 
     /// A message that stands in a line is taken away (hold, remove). False: it was not there.
@@ -180,7 +193,8 @@ impl Scheduler {
         CLASSES.into_iter().any(|class| self.with_line(lane, class, |line, _| line.remove(id)).unwrap_or(false))
     }
 
-    /// An operator wants the lane probed now: rest and pause are over for one message.
+    /// An operator wants it probed now: the lane, all lanes of the pool, or all that the breaker of that name stops. Rest and
+    /// pause are over for one message each.
     pub fn probe_now(&mut self, lane: &LaneName, now: Timestamp) {
         self.hear(now);
         let Some(index) = self.indices.get(lane).copied() else { return };
@@ -199,7 +213,7 @@ impl Scheduler {
             let name = lane.settings().name.clone();
             self.review(index);
             if let Some((id, probe)) = started {
-                return Some(Start { lane: name, id, probe });
+                return Some(Start { pool: name.clone(), lane: name, id, probe, grant: Cost { messages: 1, recipients: u32::MAX, external: u32::MAX, external_under_provider_domain: u32::MAX } });
             }
         }
         None
@@ -226,11 +240,11 @@ impl Scheduler {
         self.starts.earliest(now).into_iter().chain(self.fetches.earliest(now)).min()
     }
 
-    /// See there, all lanes in order of name.
-    pub fn status(&self, now: Timestamp) -> Vec<LaneStatus> {
-        let mut all: Vec<_> = self.lanes.iter().map(|lane| lane.status(now)).collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
+    /// See there.
+    pub fn status(&self, now: Timestamp) -> Status {
+        let mut lanes: Vec<_> = self.lanes.iter().map(|lane| lane.status(now)).collect();
+        lanes.sort_by(|one, other| one.name.cmp(&other.name));
+        Status { lanes, budgets: Vec::new(), breakers: Vec::new() }
     }
 
     /// Ids waiting in memory, to give back their leases on shutdown.
@@ -285,13 +299,4 @@ impl Scheduler {
         let at = self.lanes.get(index).and_then(|lane| lane.line(class).look_at(self.window));
         self.fetches.set(index * CLASSES.len() + class as usize, at, self.now);
     }
-}
-
-/// A lane went from working to paused, or back. One that has rested for minutes and never worked counts as paused here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LaneChange {
-    /// One alert is due.
-    Paused(Pause),
-    /// One recovery notice is due; it was paused so long.
-    Recovered(Duration),
 }

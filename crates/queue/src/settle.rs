@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::retry::later;
 use crate::{
-    AttemptReport, Happening, LaneVerdict, Message, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy,
-    StoryEvent,
+    AttemptReport, Happening, LaneName, LaneVerdict, Message, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy,
+    StoryEvent, Unconfirmed,
 };
 
 /// Octets kept of one reply. Exchange's longest replies have about 1,000.
@@ -28,14 +28,20 @@ const UNCOUNTED_WAIT: Duration = Duration::from_secs(60);
 /// Once its life is over, a message whose attempts do not count waits no longer than this, whatever patience is asked for.
 const UNCOUNTED_LONGEST: Duration = Duration::from_secs(3_600);
 
+/// Under which rules an attempt is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The lane in which it was made.
+    pub lane: &'a LaneName,
+    /// See there.
+    pub retry: &'a RetryPolicy,
+    /// That lane's.
+    pub unconfirmed: Unconfirmed,
+}
+
 /// Applies a report. Recipients that the report does not name are left as they are (queued).
-pub fn settle(
-    mut message: Message,
-    report: &AttemptReport,
-    policy: &RetryPolicy,
-    now: Timestamp,
-    random: u32,
-) -> Message {
+pub fn settle(mut message: Message, report: &AttemptReport, terms: &Terms<'_>, now: Timestamp, random: u32) -> Message {
+    let policy = terms.retry;
     for (indices, outcome) in &report.results {
         let next = next_state(outcome, now);
         each_queued(&mut message, indices, |recipient| apply(recipient, &next));
@@ -43,7 +49,7 @@ pub fn settle(
     if report.results.iter().any(|(_, outcome)| counts(outcome)) {
         message.attempts = message.attempts.saturating_add(1);
     }
-    note_attempt(&mut message, report, now);
+    note_attempt(&mut message, report, terms.lane, now);
     if !message.is_settled() {
         reschedule(&mut message, report, policy, now, random);
     }
@@ -84,7 +90,7 @@ pub fn expire_check(message: &Message, policy: &RetryPolicy, now: Timestamp) -> 
 /// What an outcome makes of a queued recipient.
 fn next_state(outcome: &Outcome, now: Timestamp) -> RecipientState {
     match outcome {
-        Outcome::HandedOver { remote } => RecipientState::HandedOver { remote: clipped(remote), at: now },
+        Outcome::HandedOver { remote, .. } => RecipientState::HandedOver { remote: clipped(remote), at: now },
         Outcome::Deferred { reason, .. } => RecipientState::Queued { last: Some(reason.clone()), unconfirmed: false },
         Outcome::Bounced { reason, remote, .. } => {
             RecipientState::Bounced { reason: reason.clone(), remote: remote.as_ref().map(clipped), at: now }
@@ -113,7 +119,7 @@ fn defers_and_counts(outcome: &Outcome) -> bool {
 }
 
 /// Adds the attempt to the story; an uncounted one as one `Waiting`, however often the same trouble repeats.
-fn note_attempt(message: &mut Message, report: &AttemptReport, now: Timestamp) {
+fn note_attempt(message: &mut Message, report: &AttemptReport, lane: &LaneName, now: Timestamp) {
     let waiting = report.results.iter().find_map(|(_, outcome)| match outcome {
         Outcome::Deferred { reason, hint, counts: false, .. } => Some((reason, hint)),
         _ => None,
@@ -127,7 +133,7 @@ fn note_attempt(message: &mut Message, report: &AttemptReport, now: Timestamp) {
             Happening::Waiting { reason: reason.clone(), hint: hint.clone(), notes: notes() }
         }
         _ => Happening::Attempted {
-            lane: message.lane.clone(),
+            lane: lane.clone(),
             took_ms: report.took_ms,
             results: report.results.iter().map(|(indices, outcome)| (indices.clone(), kept(outcome))).collect(),
             notes: notes(),
@@ -173,7 +179,7 @@ fn reschedule(message: &mut Message, report: &AttemptReport, policy: &RetryPolic
 
 /// After trouble that does not count, the message keeps its place in the line, and the lane decides when it goes on.
 fn uncounted_due(due_at: Timestamp, lane: &LaneVerdict, not_before: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let lane_waits = matches!(lane, LaneVerdict::Rest { .. } | LaneVerdict::Paused(_));
+    let lane_waits = matches!(lane, LaneVerdict::Rest { .. } | LaneVerdict::Throttled(_) | LaneVerdict::Paused(_));
     match not_before {
         Some(asked) => asked.max(due_at),
         None if lane_waits => due_at.min(now),
@@ -219,7 +225,7 @@ fn any_queued(message: &Message, indices: &[u32]) -> bool {
 fn kept(outcome: &Outcome) -> Outcome {
     let mut outcome = outcome.clone();
     match &mut outcome {
-        Outcome::HandedOver { remote }
+        Outcome::HandedOver { remote, .. }
         | Outcome::Deferred { remote: Some(remote), .. }
         | Outcome::Bounced { remote: Some(remote), .. } => clip(remote),
         _ => {}
@@ -258,7 +264,7 @@ fn readable(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LaneName, MessageId, NewMessage, Origin, Pause};
+    use crate::{MessageId, NewMessage, Origin, Pause};
     use proptest::prelude::*;
     use smtp::{EnhancedStatus, ForwardPath, Reply, ReplyCode, ReversePath};
 
@@ -299,6 +305,8 @@ mod tests {
             urgent: false,
             lane: LaneName("lane".into()),
             hold: None,
+            report_to: None,
+            report_of: None,
         };
         Message::accepted(new, 10)
     }
@@ -313,7 +321,7 @@ mod tests {
     }
 
     fn handed_over() -> Outcome {
-        Outcome::HandedOver { remote: remote("ok") }
+        Outcome::HandedOver { remote: remote("ok"), notifies: false }
     }
 
     fn bounced() -> Outcome {
@@ -326,11 +334,12 @@ mod tests {
     }
 
     fn report(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
-        AttemptReport { results, lane: LaneVerdict::Neutral, reached_mail: true, took_ms: 5, notes: Vec::new() }
+        AttemptReport { results, lane: LaneVerdict::Neutral, messages: 1, took_ms: 5, notes: Vec::new() }
     }
 
     fn paused(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
         let pause = Pause {
+            scope: crate::Scope::Path,
             reason: "refused".to_owned(),
             remedy: "renew".to_owned(),
             code: "5.7.139".to_owned(),
@@ -340,7 +349,8 @@ mod tests {
     }
 
     fn settled(message: Message, report: &AttemptReport, now: Timestamp) -> Message {
-        settle(message, report, &RetryPolicy::default(), now, 0)
+        let (lane, retry) = (LaneName("lane".into()), RetryPolicy::default());
+        settle(message, report, &Terms { lane: &lane, retry: &retry, unconfirmed: Unconfirmed::Resend }, now, 0)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, LaneName, Message, MessageId, NewMessage};
+use crate::{Class, LaneName, Message, MessageId, NewMessage, Spend};
 
 /// A body on its way in. Dropped unfinished, it leaves nothing behind.
 #[async_trait]
@@ -124,6 +124,19 @@ impl Counters {
     }
 }
 
+/// An entry of the journal: the last byte of a transaction may be on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastByte {
+    /// Of which message.
+    pub id: MessageId,
+    /// In which lane (not pool).
+    pub lane: LaneName,
+    /// Since when.
+    pub at: Timestamp,
+    /// Indices into its recipients.
+    pub recipients: Vec<u32>,
+}
+
 /// How much waits in a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDepth {
@@ -186,7 +199,27 @@ pub trait Spool: Send + Sync {
     async fn claim(&self, id: MessageId) -> Result<Message, SpoolError>;
     /// The new state of a leased message, durable when it returns; the lease ends. A settled one goes to the history and
     /// its body is freed.
-    async fn record(&self, message: Message) -> Result<(), SpoolError>;
+    async fn record(&self, message: Message) -> Result<(), SpoolError> {
+        self.record_spending(message, Vec::new()).await
+    }
+    /// The same; with it, in one transaction, what the attempt has spent goes into the ledger, and its entry in the journal
+    /// is closed.
+    async fn record_spending(&self, message: Message, spent: Vec<Spend>) -> Result<(), SpoolError>;
+    /// The ledger: what was spent since then, oldest first, by budget. Amounts of one budget may have been added up, at the
+    /// latest instant among them, so that a sum over any window that ends later is never too small; instants are kept to
+    /// the millisecond.
+    async fn ledger(&self, since: Timestamp) -> Result<Vec<Spend>, SpoolError>;
+    /// Forgets what was spent before then; called now and then.
+    async fn prune_ledger(&self, before: Timestamp) -> Result<(), SpoolError>;
+    /// The last byte of a transaction is about to go. Survives a kill when it returns; with `synced` also a power cut. Its
+    /// entry is closed by the next `record`, `record_spending` or `release` of the message.
+    async fn journal(&self, entry: LastByte, synced: bool) -> Result<(), SpoolError>;
+    /// What the journal held at the start: transactions whose end nobody saw. Given until their messages are recorded.
+    async fn interrupted(&self) -> Result<Vec<LastByte>, SpoolError>;
+    /// A small thing to remember (at most 64 KiB), or to forget (`None`). Durable when it returns.
+    async fn remember(&self, key: &str, value: Option<&str>) -> Result<(), SpoolError>;
+    /// What is remembered under keys that begin so, in order of key.
+    async fn remembered(&self, prefix: &str) -> Result<Vec<(String, String)>, SpoolError>;
     /// Gives a lease back, the state unchanged.
     fn release(&self, id: MessageId);
     /// The earliest due time of messages of a lane and class that are neither held nor leased.

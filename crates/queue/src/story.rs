@@ -45,6 +45,34 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
+    /// It waits for a budget: nothing was tried.
+    Postponed {
+        /// Which budget, what is left of it, when there is more.
+        reason: String,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// The relay ended (a crash, a power cut) while the last byte may have been on its way for these recipients: each is
+    /// unconfirmed.
+    Interrupted {
+        /// Indices, in the order of RCPT TO.
+        recipients: Vec<u32>,
+    },
+    /// The next hop was asked whether an unconfirmed message had arrived.
+    Inquired {
+        /// What it said.
+        answer: String,
+    },
+    /// Somebody was told of what became of it.
+    Reported {
+        /// Who.
+        to: String,
+        /// What of: `failed`, `delayed`, `relayed`, `delivered`, `expanded`, as in RFC 3464.
+        action: String,
+        /// The message that tells it; absent where it goes into a digest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<crate::MessageId>,
+    },
     /// Older than the warning time.
     Delayed,
     /// Its time was up.

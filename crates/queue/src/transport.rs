@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{BodyReader, Message, Outcome};
+use crate::{BodyReader, Counted, Message, Outcome, RemoteReply, Scope, SpoolError};
 
 /// One attempt: hand this message to the next hop, for these recipients.
 #[derive(Clone, Debug)]
@@ -14,6 +14,18 @@ pub struct Attempt<'a> {
     pub message: &'a Message,
     /// Indices into `message.recipients`, all queued, at least one.
     pub recipients: Vec<u32>,
+    /// Transactions that it may take, at least 1; recipients that would need more are deferred without counting.
+    pub transactions: usize,
+    /// Told before the last byte of each transaction.
+    pub journal: &'a dyn Journal,
+}
+
+/// Where it is noted that a transaction may be about to succeed, so that a crash leaves no doubt which ones were.
+#[async_trait]
+pub trait Journal: Send + Sync + std::fmt::Debug {
+    /// The last byte of a transaction for these recipients (indices as in [`Attempt::recipients`]) goes as soon as this has
+    /// returned. On an error it must not go: the transaction is given up, its recipients are deferred without counting.
+    async fn last_byte(&self, recipients: &[u32]) -> Result<(), SpoolError>;
 }
 
 /// What came of it.
@@ -23,8 +35,8 @@ pub struct AttemptReport {
     pub results: Vec<(Vec<u32>, Outcome)>,
     /// What it says about the lane.
     pub lane: LaneVerdict,
-    /// Whether MAIL was sent, so that a permit of the lane's messages a minute is used up.
-    pub reached_mail: bool,
+    /// How many transactions reached MAIL: each uses up a message of the lane's budgets.
+    pub messages: u32,
     /// How long it took, in milliseconds, connecting included.
     pub took_ms: u64,
     /// What happened on the way that is worth telling although the attempt went on: one line each, in order, few.
@@ -38,20 +50,51 @@ pub enum LaneVerdict {
     Healthy,
     /// Nothing about the lane can be said from this.
     Neutral,
-    /// Throttled, or a link fault: rest this long, then go on.
+    /// A link fault, or a server that is not well: rest this long, then go on.
     Rest {
         /// At least so long.
         wait: Duration,
         /// Why, in one line.
         reason: String,
     },
+    /// Too much, or too fast: slow down at once, and speed up again with care.
+    Throttled(Throttle),
     /// The lane cannot work until somebody or something changes it: hold its mail, alert once, probe sparingly.
     Paused(Pause),
 }
 
-/// Why a lane is paused. The texts go to the log, the alert, `status` and the story.
+/// What was too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Excess {
+    /// Connections, or messages under way, at once.
+    Connections,
+    /// What the budgets of this kind count: the lane's shortest window of them is meant, unless it is used up by less.
+    Of(Counted),
+    /// The server did not say: connections and messages.
+    Unknown,
+}
+
+/// A refusal for being too much or too fast. Nothing about the message is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Throttle {
+    /// See there.
+    pub what: Excess,
+    /// The server asked for this much patience (`Retry-After`), or the kind of refusal demands it.
+    pub wait: Option<Duration>,
+    /// What happened, in one line, the remote's words included.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// The error's own name: `4.3.2`, `5.2.0`.
+    pub code: String,
+}
+
+/// Why a breaker is open. The texts go to the log, the alert, `status` and the story.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pause {
+    /// What does not work. A lane without a breaker of that scope opens the one of its path.
+    pub scope: Scope,
     /// What happened, in one line, the remote's words included.
     pub reason: String,
     /// What to do about it.
@@ -62,12 +105,37 @@ pub struct Pause {
     pub probe_after: Duration,
 }
 
+/// What a next hop says of a transaction whose end nobody saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// It cannot be asked.
+    Unknown,
+    /// It can be asked, but not now: again later, and no resending before.
+    Later {
+        /// Why.
+        reason: String,
+    },
+    /// It has the message for these recipients.
+    Arrived {
+        /// Indices into the message's recipients.
+        recipients: Vec<u32>,
+        /// Its words, or what it showed.
+        remote: RemoteReply,
+    },
+    /// It does not have it.
+    NotArrived,
+}
+
 /// A next hop. One object a lane; it keeps its own connections and is called at most as often at once as the lane has permits.
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// One attempt. Must end by itself (every wait inside has its limit), must not panic whatever the peer does, and may be
     /// dropped at any await point on shutdown, which counts as unconfirmed if the last byte had gone.
     async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, now: Timestamp) -> AttemptReport;
+    /// Whether a message whose attempt ended unconfirmed has arrived, for these recipients. Asked before it is sent again.
+    async fn inquire(&self, _message: &Message, _recipients: &[u32], _now: Timestamp) -> Inquiry {
+        Inquiry::Unknown
+    }
     /// Close idle connections that are too old; called every few seconds.
     async fn tend(&self) {}
     /// The relay stops: attempts under way end at once, each with what is known of it. Those that do not are dropped soon

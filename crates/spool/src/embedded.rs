@@ -310,7 +310,31 @@ impl Spool for Embedded {
         Ok(message)
     }
 
-    async fn record(&self, message: Message) -> Result<(), SpoolError> {
+    async fn ledger(&self, _since: Timestamp) -> Result<Vec<queue::Spend>, SpoolError> {
+        todo!()
+    }
+
+    async fn prune_ledger(&self, _before: Timestamp) -> Result<(), SpoolError> {
+        todo!()
+    }
+
+    async fn journal(&self, _entry: queue::LastByte, _synced: bool) -> Result<(), SpoolError> {
+        todo!()
+    }
+
+    async fn interrupted(&self) -> Result<Vec<queue::LastByte>, SpoolError> {
+        todo!()
+    }
+
+    async fn remember(&self, _key: &str, _value: Option<&str>) -> Result<(), SpoolError> {
+        todo!()
+    }
+
+    async fn remembered(&self, _prefix: &str) -> Result<Vec<(String, String)>, SpoolError> {
+        todo!()
+    }
+
+    async fn record_spending(&self, message: Message, _spent: Vec<queue::Spend>) -> Result<(), SpoolError> {
         let settled_at = message.is_settled().then(|| nanoseconds(self.shared.clock.now()));
         let outcome = Box::new(crate::transaction::Outcome {
             id: message.id,

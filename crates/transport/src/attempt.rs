@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
         began_at: Timestamp,
     ) -> AttemptReport {
         let began = Instant::now();
-        let Attempt { message, mut recipients } = attempt;
+        let Attempt { message, mut recipients, transactions: _, journal: _ } = attempt;
         recipients.sort_unstable();
         recipients.dedup();
         let (recipients, unknown): (Vec<_>, Vec<_>) =
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
     }
 
     fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>) {
-        self.report.reached_mail = true;
+        self.report.messages += 1;
         let usable = matches!(ending, Ending::Over(_));
         if let Ending::Broken { trouble, .. } = &ending {
             tracing::debug!(connection = session.number, peer = %session.peer, %trouble, "the conversation broke");
@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
     /// Stopped from outside, wherever it was: what may have arrived is unconfirmed, the rest goes on after the next start.
     fn break_off(&mut self) {
         let under_way = std::mem::take(&mut self.under_way);
-        self.report.reached_mail |= !under_way.is_empty();
+        self.report.messages = self.report.messages.max(u32::from(!under_way.is_empty()));
         if self.content.ending {
             let cause = "the relay stopped before the server had answered".to_owned();
             self.report.add(under_way, Outcome::Unconfirmed { cause });

@@ -127,7 +127,7 @@ impl Proof {
 
 fn not_offered(wanted: &str, offered: &[Mechanism]) -> Box<Refusal> {
     let offer = if offered.is_empty() { "no login at all".to_owned() } else { format!("only {offered:?}") };
-    Refusal::paused(Pause {
+    Refusal::paused(Pause { scope: queue::Scope::Credential,
         reason: format!("the server does not offer {wanted}: it offers {offer}"),
         remedy:
             "check host, port and `tls` of this path (a login is often offered only after STARTTLS, and only on port \
@@ -139,7 +139,7 @@ fn not_offered(wanted: &str, offered: &[Mechanism]) -> Box<Refusal> {
 }
 
 fn unreadable(error: &secret::SecretError) -> Box<Refusal> {
-    Refusal::paused(Pause {
+    Refusal::paused(Pause { scope: queue::Scope::Credential,
         reason: format!("the password of this path cannot be used: {error}"),
         remedy: "put the password there, readable for this service; it is read again at the next try".to_owned(),
         code: "secret".to_owned(),
@@ -153,13 +153,13 @@ fn no_token(error: TokenError) -> Box<Refusal> {
             format!("no access token: {reason}"),
             LaneVerdict::Rest { wait: retry_after.unwrap_or(LINK_REST), reason: format!("no access token: {reason}") },
         ),
-        TokenError::Refused { code, reason, remedy, probe_after } => Refusal::paused(Pause {
+        TokenError::Refused { code, reason, remedy, probe_after } => Refusal::paused(Pause { scope: queue::Scope::Credential,
             reason: format!("Microsoft gives no access token: {reason}"),
             remedy,
             code,
             probe_after,
         }),
-        TokenError::Credential { reason } => Refusal::paused(Pause {
+        TokenError::Credential { reason } => Refusal::paused(Pause { scope: queue::Scope::Credential,
             reason: format!("our own credential cannot be used: {reason}"),
             remedy:
                 "put the secret, certificate or key of the application in its place, readable for this service; it is \

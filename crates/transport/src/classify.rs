@@ -168,7 +168,7 @@ pub(crate) fn pause(ruling: &Ruling, stage: Stage, reply: &Reply, host: &str) ->
     let probe_after = if let What::Pause(after) = ruling.what { after } else { PROBE };
     let code = reply.status.map_or_else(|| reply.code.get().to_string(), |status| status.to_string());
     let remedy = ruling.remedy.clone().unwrap_or_else(|| general_remedy(stage).to_owned());
-    Pause { reason: format!("{host}: {}", refused(stage, reply)), remedy, code, probe_after }
+    Pause { scope: queue::Scope::Path, reason: format!("{host}: {}", refused(stage, reply)), remedy, code, probe_after }
 }
 
 /// For servers that no catalogue speaks of.

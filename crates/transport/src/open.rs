@@ -92,7 +92,7 @@ impl NextHop {
         if self.settings.tls == ClientTls::Opportunistic && matches!(self.login, Login::None) {
             return Ok(());
         }
-        Err(Refusal::paused(Pause {
+        Err(Refusal::paused(Pause { scope: queue::Scope::Path,
             reason: format!("{}: {why}, and this path does not send without", self.label),
             remedy:
                 "nothing was sent. Look whether something on the way (a firewall that inspects SMTP) takes STARTTLS \
@@ -126,7 +126,7 @@ impl NextHop {
         let reason = format!("the TLS handshake failed: {error}");
         match certificate_remedy(error, &self.settings.host) {
             None => self.resting(reason),
-            Some(remedy) => Refusal::paused(Pause {
+            Some(remedy) => Refusal::paused(Pause { scope: queue::Scope::Path,
                 reason: format!("{}: {reason}", self.label),
                 remedy,
                 code: "tls-certificate".to_owned(),
@@ -210,7 +210,7 @@ impl NextHop {
         match step {
             Ok(Step::Refused { stage, reply }) => self.refused(session, stage, &reply),
             Ok(Step::Broken { cause: BrokenSession::Closing(reply), .. }) => self.refused(session, stage, &reply),
-            Ok(Step::Broken { cause: cause @ BrokenSession::Injected, .. }) => Refusal::paused(Pause {
+            Ok(Step::Broken { cause: cause @ BrokenSession::Injected, .. }) => Refusal::paused(Pause { scope: queue::Scope::Path,
                 reason: format!("{}: {cause}", session.peer),
                 remedy:
                     "nothing was sent. Look at what stands between this machine and the server; `tls = \"implicit\"` \

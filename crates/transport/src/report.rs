@@ -8,7 +8,7 @@ use queue::{AttemptReport, LaneVerdict, Outcome};
 pub(crate) struct Report {
     results: Vec<(Vec<u32>, Outcome)>,
     lane: LaneVerdict,
-    pub(crate) reached_mail: bool,
+    pub(crate) messages: u32,
     pub(crate) notes: Notes,
 }
 
@@ -29,7 +29,7 @@ impl Notes {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { results: Vec::new(), lane: LaneVerdict::Neutral, reached_mail: false, notes: Notes::default() }
+        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default() }
     }
 
     /// Recipients with the same outcome are named together.
@@ -51,8 +51,8 @@ impl Report {
     }
 
     pub(crate) fn finish(self, took_ms: u64) -> AttemptReport {
-        let Self { results, lane, reached_mail, notes: Notes(notes) } = self;
-        AttemptReport { results, lane, reached_mail, took_ms, notes }
+        let Self { results, lane, messages, notes: Notes(notes) } = self;
+        AttemptReport { results, lane, messages, took_ms, notes }
     }
 }
 
@@ -61,6 +61,7 @@ fn weight(verdict: &LaneVerdict) -> (u8, std::time::Duration) {
         LaneVerdict::Neutral => (0, std::time::Duration::ZERO),
         LaneVerdict::Healthy => (1, std::time::Duration::ZERO),
         LaneVerdict::Rest { wait, .. } => (2, *wait),
-        LaneVerdict::Paused(pause) => (3, pause.probe_after),
+        LaneVerdict::Throttled(throttle) => (3, throttle.wait.unwrap_or_default()),
+        LaneVerdict::Paused(pause) => (4, pause.probe_after),
     }
 }

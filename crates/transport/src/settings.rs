@@ -26,6 +26,10 @@ pub struct SmtpSettings {
     pub hello: String,
     /// See there.
     pub auth: Auth,
+    /// Most recipients of a transaction. What the server announces or refuses may make it less.
+    pub recipients: usize,
+    /// Most recipients of one domain in a transaction; `None`: no such limit.
+    pub recipients_of_a_domain: Option<usize>,
     /// Most connections, as the lane's permits.
     pub connections: usize,
     /// See there.

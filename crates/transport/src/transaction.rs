@@ -202,7 +202,7 @@ impl Judge<'_> {
     fn hand_over(&mut self, accepted: Vec<u32>, reply: Reply) {
         let remote_id = remote_id(&reply);
         let remote = RemoteReply { host: self.peer.to_owned(), reply, remote_id };
-        self.report.add(accepted, Outcome::HandedOver { remote });
+        self.report.add(accepted, Outcome::HandedOver { remote, notifies: false });
         self.report.lane(LaneVerdict::Healthy);
     }
 

@@ -31,7 +31,7 @@ impl Transport for Willing {
         let reply = Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK");
         let remote =
             RemoteReply { host: "test [127.0.0.1]:25".to_owned(), reply, remote_id: Some("<1@test>".to_owned()) };
-        let results = vec![(attempt.recipients, Outcome::HandedOver { remote })];
+        let results = vec![(attempt.recipients, Outcome::HandedOver { remote, .. })];
         AttemptReport {
             results,
             lane: LaneVerdict::Healthy,
@@ -154,6 +154,8 @@ pub(crate) fn message(number: i64, sender: &str) -> Message {
         urgent: false,
         lane: LaneName(LANE.into()),
         hold: None,
+        report_to: None,
+        report_of: None,
     };
     Message { due_at: now + jiff::SignedDuration::from_secs(3600), ..Message::accepted(new, 26) }
 }

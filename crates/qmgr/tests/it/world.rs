@@ -95,5 +95,7 @@ pub(crate) fn new_message(id: MessageId, now: Timestamp, to: &str, recipients: u
         urgent,
         lane: lane(to),
         hold: None,
+        report_to: None,
+        report_of: None,
     }
 }

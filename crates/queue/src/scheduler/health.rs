@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::LaneChange;
 use crate::retry::{later, sooner};
 use crate::{LaneVerdict, MessageId, Pause};
 
@@ -25,6 +24,11 @@ const TOLD_AFTER: Duration = Duration::from_secs(5 * 60);
 const REST_CODE: &str = "rest";
 /// After a probe that said nothing about the lane.
 const UNDECIDED: Duration = Duration::from_secs(60);
+
+pub(super) enum LaneChange {
+    Paused(Pause),
+    Recovered(Duration),
+}
 
 #[derive(Debug, Default)]
 pub(super) enum Health {
@@ -138,7 +142,7 @@ impl Health {
 
     fn learn_while_well(&mut self, verdict: &LaneVerdict, now: Timestamp) -> Option<LaneChange> {
         match verdict {
-            LaneVerdict::Healthy | LaneVerdict::Neutral => None,
+            LaneVerdict::Healthy | LaneVerdict::Neutral | LaneVerdict::Throttled(_) => None,
             LaneVerdict::Rest { wait, reason } => {
                 let until = later(now, (*wait).max(SHORTEST));
                 let reason = reason.clone();
@@ -158,7 +162,7 @@ impl Health {
                 *self = Self::Well;
                 told
             }
-            LaneVerdict::Healthy | LaneVerdict::Neutral => None,
+            LaneVerdict::Healthy | LaneVerdict::Neutral | LaneVerdict::Throttled(_) => None,
             LaneVerdict::Rest { wait, reason } => {
                 if now >= rest.until {
                     rest.count = rest.count.saturating_add(1);
@@ -186,7 +190,7 @@ impl Health {
                 *self = Self::Well;
                 Some(LaneChange::Recovered(paused_for))
             }
-            LaneVerdict::Neutral => {
+            LaneVerdict::Neutral | LaneVerdict::Throttled(_) => {
                 paused.probe_at = later(now, paused.interval.min(UNDECIDED));
                 None
             }
@@ -223,6 +227,7 @@ impl Health {
 /// How a lane that does nothing but rest is told of.
 fn endless_rest(reason: &str, wait: Duration) -> Pause {
     Pause {
+        scope: crate::Scope::Path,
         reason: reason.to_owned(),
         remedy:
             "look whether this machine reaches the next hop (name, network, firewall) and whether that is well; it is \

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::health::Health;
+use super::health::{Health, LaneChange};
 use super::line::{Line, choose};
 use super::permits::Permits;
-use super::{LaneChange, LaneSettings, LaneStatus};
-use crate::{Class, LaneVerdict, MessageId};
+use super::{Change, LaneStatus};
+use crate::{Class, Counted, LaneSettings, LaneVerdict, MessageId, Plan};
 
 /// Turns of the lines, of eight.
 const WEIGHTS: [i32; 3] = [4, 3, 1];
@@ -24,8 +24,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(settings: LaneSettings) -> Self {
-        let permits = Permits::new(settings.messages_per_minute);
+    pub(super) fn new(settings: LaneSettings, plan: &Plan) -> Self {
+        let minute = plan.budgets.iter().find(|b| b.counts == Counted::Messages && settings.budgets.contains(&b.name));
+        let permits = Permits::new(minute.and_then(|b| u32::try_from(b.limit).ok()));
         let settings = LaneSettings { connections: settings.connections.max(1), ..settings };
         Self {
             settings,
@@ -88,10 +89,14 @@ impl Lane {
         choose(lines, except)?.pop(except)
     }
 
-    pub(super) fn end(&mut self, verdict: &LaneVerdict, counts: bool, now: Timestamp) -> Option<LaneChange> {
+    pub(super) fn end(&mut self, verdict: &LaneVerdict, counts: bool, now: Timestamp) -> Option<Change> {
         self.permits.end(counts, now);
         self.permits.forget(now);
-        self.health.learn(verdict, now)
+        let breaker = self.settings.breakers.first()?.clone();
+        self.health.learn(verdict, now).map(|change| match change {
+            LaneChange::Paused(pause) => Change::Opened { breaker, pause, lanes: vec![self.settings.name.clone()] },
+            LaneChange::Recovered(open_for) => Change::Closed { breaker, open_for },
+        })
     }
 
     pub(super) fn recall(&mut self, ended_at: Timestamp) {
@@ -109,20 +114,17 @@ impl Lane {
             Health::Resting(rest) if rest.until > now => Some(rest),
             _ => None,
         };
-        let paused = match &self.health {
-            Health::Paused(paused) => Some((paused.pause.clone(), paused.since, paused.probe_at)),
-            _ => None,
-        };
         LaneStatus {
             name: self.settings.name.clone(),
             active: self.permits.active(),
+            pool: self.settings.name.clone(),
             connections: self.settings.connections,
-            messages_per_minute: self.settings.messages_per_minute,
-            used_this_minute: self.permits.used(now),
+            connections_ceiling: self.settings.connections,
             waiting: [self.urgent.len(), self.new.len(), self.deferred.len()],
             resting_until: resting.map(|rest| rest.until),
             resting_reason: resting.map(|rest| rest.reason.clone()),
-            paused,
+            budgets: self.settings.budgets.clone(),
+            open: Vec::new(),
         }
     }
 }

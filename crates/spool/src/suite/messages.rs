@@ -75,6 +75,8 @@ pub fn new_message(id: MessageId, lane: &str, recipients: usize) -> NewMessage {
         urgent: false,
         lane: queue::LaneName(lane.into()),
         hold: None,
+        report_to: None,
+        report_of: None,
     }
 }
 

@@ -21,7 +21,7 @@ async fn a_message_is_handed_over_with_the_id_it_has_there() {
     let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
     let transport = transport(settings(server.address));
     let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
-    let Outcome::HandedOver { remote } = outcome(&report, 0) else { panic!("{report:?}") };
+    let Outcome::HandedOver { remote, .. } = outcome(&report, 0) else { panic!("{report:?}") };
     assert_eq!(remote.remote_id.as_deref(), Some("4B3C9120F7"));
     assert_eq!(remote.host, format!("127.0.0.1 [127.0.0.1]:{}", server.address.port()));
     assert_eq!(remote.reply.to_string(), "250 2.0.0 Ok: queued as 4B3C9120F7");
