@@ -57,6 +57,10 @@ impl Rolling {
         self.most
     }
 
+    pub(crate) fn reset_most(&mut self) {
+        self.most = self.sum;
+    }
+
     fn tick(&self, at: Timestamp) -> i64 {
         at.as_millisecond().div_euclid(self.tick_ms)
     }
@@ -240,8 +244,8 @@ impl Activity {
         self.delayed = 0;
         self.most_sessions = self.sessions;
         self.most_submissions = self.submissions;
-        self.minute.most = self.minute.sum;
-        self.day.most = self.day.sum;
+        self.minute.reset_most();
+        self.day.reset_most();
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::activity::MailboxStatistics;
+use crate::enforcement::TenantStatistics;
 
 /// Since the start, or since the statistics were reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +30,8 @@ pub struct Statistics {
     pub refusals: BTreeMap<String, u64>,
     /// How often a fault struck.
     pub faults: u64,
+    /// See there.
+    pub tenant: TenantStatistics,
     /// By address.
     pub mailboxes: BTreeMap<String, MailboxStatistics>,
 }

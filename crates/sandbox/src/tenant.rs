@@ -29,6 +29,13 @@ pub struct Tenant {
     pub token_lifetime_secs: u32,
     /// Of every mailbox that has none of its own.
     pub limits: Limits,
+    /// External recipients of the whole tenant in any 24 hours (550 5.7.233). It depends on the number of licences, from
+    /// 10,000 for one; here it is off (0) unless set.
+    pub external_recipients_per_day: u64,
+    /// A trial tenant: its refusal is 550 5.7.232, and its limit would be 500.
+    pub trial: bool,
+    /// External recipients in any 24 hours of all senders under `onmicrosoft.com` (550 5.7.236).
+    pub initial_domain_recipients_per_day: u64,
     /// Registered applications.
     pub apps: Vec<App>,
     /// Mailboxes.
@@ -46,6 +53,9 @@ impl Default for Tenant {
             send_from_alias: false,
             token_lifetime_secs: 3599,
             limits: Limits::default(),
+            external_recipients_per_day: 0,
+            trial: false,
+            initial_domain_recipients_per_day: 100,
             apps: Vec::new(),
             mailboxes: Vec::new(),
         }
@@ -58,6 +68,23 @@ impl Tenant {
         name.eq_ignore_ascii_case(&self.id)
             || name.eq_ignore_ascii_case(&format!("{}.onmicrosoft.com", self.name))
             || self.domains.iter().any(|domain| name.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whether an address is in one of the tenant's own domains.
+    pub(crate) fn is_internal(&self, address: &str) -> bool {
+        let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+        domain.eq_ignore_ascii_case(&format!("{}.onmicrosoft.com", self.name))
+            || self.domains.iter().any(|own| own.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whether an address is under `onmicrosoft.com`.
+    pub(crate) fn is_initial_domain(&self, address: &str) -> bool {
+        address.to_ascii_lowercase().ends_with(".onmicrosoft.com")
+    }
+
+    /// What holds for the mailbox with this address; no limits for one that is not there.
+    pub(crate) fn limits_of_address(&self, address: &str) -> Limits {
+        self.mailbox(address).map_or_else(Limits::off, |mailbox| self.limits_of(mailbox).clone())
     }
 
     /// By its address; aliases are no sign-in names.

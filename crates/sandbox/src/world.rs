@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::activity::Activity;
 use crate::ca::{Authority, CaError, TlsFault};
 use crate::clock::Clock;
+use crate::enforcement::Enforcement;
 use crate::entra::{Seen, TokenKeys};
 use crate::faults::Faults;
 use crate::settings::Retention;
@@ -39,14 +39,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) seen: Seen,
     pub(crate) statistics: Statistics,
-    activity: HashMap<String, Activity>,
-}
-
-impl State {
-    /// Of the mailbox with this address.
-    pub(crate) fn activity(&mut self, mailbox: &str) -> &mut Activity {
-        self.activity.entry(mailbox.to_ascii_lowercase()).or_default()
-    }
+    pub(crate) enforcement: Enforcement,
 }
 
 impl World {
@@ -72,7 +65,7 @@ impl World {
                 store: Store::new(settings.retention),
                 seen: Seen::default(),
                 statistics: Statistics::default(),
-                activity: HashMap::new(),
+                enforcement: Enforcement::default(),
             }),
             sequence: AtomicU64::new(0x08DD_0000_0000_0000),
             flawed: Mutex::new(HashMap::new()),
@@ -108,9 +101,10 @@ impl World {
         let mut statistics = state.statistics.clone();
         statistics.faults = state.faults.struck();
         for mailbox in &state.tenant.mailboxes {
-            let activity = state.activity.entry(mailbox.address.to_ascii_lowercase()).or_default();
-            statistics.mailboxes.insert(mailbox.address.clone(), activity.statistics(now));
+            let of_mailbox = state.enforcement.statistics(&mailbox.address, now);
+            statistics.mailboxes.insert(mailbox.address.clone(), of_mailbox);
         }
+        statistics.tenant = state.enforcement.tenant_statistics(now);
         statistics
     }
 
@@ -119,6 +113,6 @@ impl World {
         let mut state = self.state();
         state.statistics = Statistics::default();
         state.faults.reset_struck();
-        state.activity.values_mut().for_each(Activity::reset_statistics);
+        state.enforcement.reset_statistics();
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn one(State(desk): State<Desk>, Path(address): Path<String>) -
     let now = desk.world.clock.now();
     let mut state = desk.world.state();
     let mailbox = state.tenant.mailbox(&address).cloned().ok_or_else(|| Refusal::unknown("mailbox"))?;
-    let statistics = state.activity(&mailbox.address).statistics(now);
+    let statistics = state.enforcement.statistics(&mailbox.address, now);
     Ok(Json(json!({ "mailbox": mailbox, "statistics": statistics })))
 }
 

@@ -13,7 +13,7 @@ use smtp::{Credentials, ForwardPath, MailParameters, RcptParameters, Reply, Reve
 
 use super::Kind;
 use super::sign_in::{self, SignedIn};
-use super::submission::{self, Envelope, UnderWay, limits_of};
+use super::submission::{self, Envelope, UnderWay};
 use super::words::{self, Stamp};
 use crate::content::Incoming;
 use crate::faults::{Action, Circumstance, Step, Struck, parse_reply};
@@ -270,7 +270,9 @@ impl Dialogue {
         let size_limit = match (self.kind, &self.signed_in) {
             (Kind::SmartHost, _) => 0,
             (Kind::Submission, None) => return Answer::Refuse(words::not_authenticated(self.stamp())),
-            (Kind::Submission, Some(signed_in)) => limits_of(&self.world.state(), signed_in.mailbox()).message_size,
+            (Kind::Submission, Some(signed_in)) => {
+                self.world.state().tenant.limits_of_address(signed_in.mailbox()).message_size
+            }
         };
         if size_limit > 0 && parameters.size.is_some_and(|size| size > size_limit) {
             return Answer::Refuse(words::message_too_large());
@@ -292,10 +294,9 @@ impl Dialogue {
     }
 
     fn rcpt(&mut self, path: &ForwardPath, parameters: RcptParameters) -> Answer {
-        let limit = self
-            .signed_in
-            .as_ref()
-            .map_or(0, |signed_in| limits_of(&self.world.state(), signed_in.mailbox()).recipients_per_message);
+        let limit = self.signed_in.as_ref().map_or(0, |signed_in| {
+            self.world.state().tenant.limits_of_address(signed_in.mailbox()).recipients_per_message
+        });
         let Some(transaction) = &mut self.transaction else { return Answer::Accept };
         if limit > 0 && transaction.recipients.len() >= limit as usize {
             return Answer::Refuse(words::too_many_recipients());

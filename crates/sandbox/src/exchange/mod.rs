@@ -9,7 +9,7 @@ mod listener;
 mod session;
 mod sign_in;
 mod submission;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use listener::{Listener, serve};
 

@@ -16,7 +16,7 @@ pub(crate) struct SignedIn {
 
 impl SignedIn {
     fn new(world: &Arc<World>, mailbox: String) -> Self {
-        world.state().activity(&mailbox).open_session();
+        world.state().enforcement.open_session(&mailbox);
         Self { world: world.clone(), mailbox }
     }
 
@@ -28,7 +28,7 @@ impl SignedIn {
 
 impl Drop for SignedIn {
     fn drop(&mut self) {
-        self.world.state().activity(&self.mailbox).close_session();
+        self.world.state().enforcement.close_session(&self.mailbox);
     }
 }
 

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use smtp::{MailParameters, Reply};
 
 use super::words;
-use crate::activity::{Failing, Pace};
+use crate::activity::Failing;
 use crate::content::Arrived;
+use crate::enforcement::Submission;
 use crate::header::{self, HeaderFacts};
 use crate::store::{Message, Recipient};
-use crate::tenant::{Limits, Mailbox};
+use crate::tenant::Mailbox;
 use crate::world::{State, World};
 
 /// A message on its way into a mailbox. Dropping it takes it off the mailbox's count.
@@ -24,23 +25,16 @@ impl UnderWay {
     /// Content begins.
     pub(crate) fn begin(world: &Arc<World>, mailbox: &str) -> Self {
         let mut state = world.state();
-        let limits = limits_of(&state, mailbox);
-        let within_limit = state.activity(mailbox).open_submission(&limits);
-        drop(state);
+        let state = &mut *state;
+        let within_limit = state.enforcement.begin(&state.tenant, mailbox);
         Self { world: world.clone(), mailbox: mailbox.to_owned(), within_limit }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.world.state().activity(&self.mailbox).close_submission();
+        self.world.state().enforcement.end(&self.mailbox);
     }
-}
-
-/// What holds for a mailbox; no limits for one that is gone.
-pub(crate) fn limits_of(state: &State, mailbox: &str) -> Limits {
-    let known = state.tenant.mailbox(mailbox);
-    known.map_or_else(Limits::off, |mailbox| state.tenant.limits_of(mailbox).clone())
 }
 
 /// All that belongs to a message beside its content.
@@ -74,27 +68,18 @@ pub(crate) fn submit(
     let state = &mut *state;
     check_content(&arrived, &facts)?;
     let address = under_way.mailbox.as_str();
-    let limits = limits_of(state, address);
-    if let Some(kind) = state.activity(address).blocked(now) {
-        return Err(words::blocked(kind));
-    }
-    if !under_way.within_limit {
-        return Err(words::too_many_submissions());
-    }
-    if let Some(mailbox) = state.tenant.mailbox(address).cloned() {
-        check_mailbox(state, &mailbox, &facts, &limits, now)?;
-    }
-    let recipients = envelope.recipients.len() as u64;
-    let activity = state.activity(address);
-    if !activity.has_room(recipients, &limits, now) {
-        return Err(words::daily_quota_exceeded());
-    }
-    let not_before = match activity.pace(&limits, now) {
-        Pace::Now => None,
-        Pace::At(slot) => Some(slot),
-        Pace::Refused => return Err(words::rate_exceeded()),
+    let recipients: Vec<&str> = envelope.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+    let submission = Submission {
+        mailbox: address,
+        reverse_path: &envelope.reverse_path,
+        recipients: &recipients,
+        within_limit: under_way.within_limit,
     };
-    activity.accepted(recipients, not_before.is_some(), now);
+    state.enforcement.gate(&submission, now)?;
+    if let Some(mailbox) = state.tenant.mailbox(address).cloned() {
+        check_mailbox(state, &mailbox, &facts, now)?;
+    }
+    let not_before = state.enforcement.admit(&state.tenant, &submission, now)?;
     let message_id = format!("SBX0PR01MB0001{:016X}@{}", world.next_id(), words::MAILBOX_SERVER);
     let reply = words::taken(&message_id);
     let trace = trace(&envelope, &message_id, now);
@@ -128,21 +113,16 @@ fn check_content(arrived: &Arrived, facts: &HeaderFacts) -> Result<(), Reply> {
     Ok(())
 }
 
-fn check_mailbox(
-    state: &mut State,
-    mailbox: &Mailbox,
-    facts: &HeaderFacts,
-    limits: &Limits,
-    now: Timestamp,
-) -> Result<(), Reply> {
+fn check_mailbox(state: &mut State, mailbox: &Mailbox, facts: &HeaderFacts, now: Timestamp) -> Result<(), Reply> {
+    let limits = state.tenant.limits_of(mailbox).clone();
     if mailbox.full {
-        state.activity(&mailbox.address).failed(Failing::MailboxFull, limits, now);
+        state.enforcement.failed(&mailbox.address, Failing::MailboxFull, &limits, now);
         return Err(words::mailbox_full());
     }
     let aliases_too = state.tenant.send_from_alias;
     let foreign = facts.from.iter().chain(&facts.sender).find(|address| !mailbox.may_send_as(address, aliases_too));
     if let Some(foreign) = foreign {
-        state.activity(&mailbox.address).failed(Failing::SendAsDenied, limits, now);
+        state.enforcement.failed(&mailbox.address, Failing::SendAsDenied, &limits, now);
         return Err(words::send_as_denied(&mailbox.address, foreign));
     }
     Ok(())

@@ -212,6 +212,22 @@ pub(crate) fn daily_quota_exceeded() -> Reply {
     reply(554, (5, 2, 0), text)
 }
 
+/// More external recipients a day than the tenant may reach.
+pub(crate) fn external_quota_exceeded(trial: bool) -> Reply {
+    let (detail, tenant) = if trial { (232, "your trial tenant") } else { (233, "your tenant") };
+    let text = format!(
+        "Your message can't be sent because {tenant} has exceeded its daily limit for sending email to external recipients"
+    );
+    reply(550, (5, 7, detail), text)
+}
+
+/// The same for senders under the initial domain.
+pub(crate) fn initial_domain_quota_exceeded() -> Reply {
+    let text = "Your message can't be sent because your tenant has exceeded its daily limit for sending email to external \
+                recipients from your tenant's onmicrosoft.com domains";
+    reply(550, (5, 7, 236), text)
+}
+
 /// The message was taken.
 pub(crate) fn taken(message_id: &str) -> Reply {
     reply(250, (2, 0, 0), format!("OK <{message_id}> [Hostname={MAILBOX_SERVER}]"))
