@@ -8,7 +8,7 @@ use serde::Deserialize;
 use smtp::Reply;
 
 use crate::matching::{Answer, CodePattern, Fit, ReplyPattern};
-use crate::row::{About, Action, Class, Evidence, Reference, Row, Source, TextMatch, Where};
+use crate::row::{About, Action, Breaker, Class, Evidence, Excess, Reference, Row, Source, TextMatch, Where};
 
 const CODES: &str = include_str!("../data/codes.toml");
 const SOURCES: &str = include_str!("../data/sources.toml");
@@ -167,6 +167,8 @@ struct Written {
     class: Class,
     action: Action,
     about: Option<About>,
+    breaker: Option<Breaker>,
+    excess: Option<Excess>,
     r#where: Option<Where>,
     text: Option<String>,
     meaning: String,
@@ -194,6 +196,18 @@ impl Written {
         if self.r#where.is_some() != (self.source == Source::Smtp) {
             return Err(wrong("`where` belongs to SMTP rows, and to each of them"));
         }
+        let stops = matches!(self.action, Action::StopRoute | Action::StopSender | Action::RefreshToken);
+        if self.breaker.is_some() && !stops {
+            return Err(wrong("`breaker` belongs to actions that stop"));
+        }
+        if self.excess.is_some() && !(stops || self.action == Action::SlowDown) {
+            return Err(wrong("`excess` belongs to actions that stop or slow down"));
+        }
+        if usize::from(self.breaker.is_some()) + usize::from(self.excess.is_some()) + usize::from(self.about.is_some())
+            > 1
+        {
+            return Err(wrong("only one of `about`, `breaker` and `excess` can be meant"));
+        }
         let reference = match &self.r#ref {
             None => None,
             Some(key) => {
@@ -207,6 +221,8 @@ impl Written {
             class: self.class,
             action: self.action,
             about: self.about,
+            own_breaker: self.breaker,
+            own_excess: self.excess,
             text: self.text,
             meaning: self.meaning,
             fix: self.fix,

@@ -13,5 +13,5 @@ mod verdict;
 
 pub use catalogue::{Catalogue, TableError};
 pub use cloud::{Cloud, UnknownCloud};
-pub use row::{About, Action, Class, Evidence, Reference, Row, Source, Where};
+pub use row::{About, Action, Breaker, Class, Evidence, Excess, Reference, Row, Source, Where};
 pub use verdict::Verdict;

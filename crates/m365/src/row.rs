@@ -64,6 +64,40 @@ pub enum Action {
 pub enum About {
     /// The sender of this one message: mail of other senders goes on.
     Sender,
+    /// A recipient that gets too much: mail for others goes on.
+    Recipient,
+}
+
+/// What stops when a refusal stops more than one message, in the order in which an attempt needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breaker {
+    /// The way to Microsoft: endpoint, network, TLS, connector.
+    Path,
+    /// The application and its secret or certificate, or a user and the password.
+    Credential,
+    /// The whole organisation.
+    Tenant,
+    /// The mailbox that is sent as.
+    Mailbox,
+}
+
+/// What was too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Excess {
+    /// Connections, or messages under way, at once.
+    Connections,
+    /// Messages in a time.
+    Messages,
+    /// Recipients in a time.
+    Recipients,
+    /// Of them those outside the tenant.
+    External,
+    /// Of these those whose sender is under `onmicrosoft.com`.
+    ExternalUnderProviderDomain,
+    /// Microsoft does not say.
+    Unknown,
 }
 
 /// On which way an SMTP answer is met.
@@ -129,6 +163,12 @@ pub struct Row {
     /// What it is about; `None`: as the action says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<About>,
+    /// What it stops, where action and class do not say it; see [`Row::breaker`].
+    #[serde(skip)]
+    pub(crate) own_breaker: Option<Breaker>,
+    /// What was too much, where it says so; see [`Row::excess`].
+    #[serde(skip)]
+    pub(crate) own_excess: Option<Excess>,
     /// The server's text, abbreviated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -156,6 +196,33 @@ pub struct Row {
 }
 
 impl Row {
+    /// What it stops until somebody or something changes it. `None`: nothing, because it is about one message, one sender or
+    /// one recipient, or because something was too much ([`Row::excess`]) and only has to become less.
+    pub fn breaker(&self) -> Option<Breaker> {
+        if self.about.is_some() || self.own_excess.is_some() {
+            return None;
+        }
+        let credential = self.source == Source::Entra || self.class == Class::Auth;
+        let usual = match self.action {
+            Action::StopRoute if credential => Breaker::Credential,
+            Action::StopRoute => Breaker::Path,
+            Action::StopSender => Breaker::Mailbox,
+            Action::RefreshToken => Breaker::Credential,
+            // With no other path, trouble with our set-up stops this one: see `Verdict::without_other_path`.
+            Action::SwitchRoute if self.class == Class::Config => Breaker::Path,
+            Action::SwitchRoute | Action::Retry | Action::SlowDown | Action::Bounce | Action::Split => return None,
+        };
+        Some(self.own_breaker.unwrap_or(usual))
+    }
+
+    /// What was too much, if anything of ours was. The token endpoint counts requests for tokens, not mail: `None`. So it is
+    /// where one recipient gets too much ([`About::Recipient`]): the lane does not.
+    pub fn excess(&self) -> Option<Excess> {
+        let mail = self.about.is_none() && self.source != Source::Entra;
+        let unsaid = (self.action == Action::SlowDown).then_some(Excess::Unknown);
+        self.own_excess.or(unsaid).filter(|_| mail)
+    }
+
     /// What to do, with what else to know.
     pub fn remedy(&self) -> String {
         match &self.note {

@@ -1,7 +1,7 @@
 //! The built-in table: every row can be reached by the answer it describes, and answers that look alike are told apart.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
 
-use posthouse_m365::{About, Action, Catalogue, Class, Evidence, Row, Source, Where};
+use posthouse_m365::{About, Action, Breaker, Catalogue, Class, Evidence, Excess, Row, Source, Where};
 use smtp::client::Stage;
 use smtp::{EnhancedStatus, Reply, ReplyCode};
 
@@ -371,4 +371,95 @@ fn graphs_answer_is_told_by_its_text_and_without_a_code_by_its_status() {
     assert_eq!(action(502, "UnknownError", ""), Some(Action::Retry));
     assert_eq!(action(418, "UnknownError", ""), None);
     assert_eq!(action(200, "", ""), Some(Action::SwitchRoute));
+}
+
+/// Source, code, part of the text or of the meaning → breaker, excess, about.
+#[track_caller]
+fn meant(source: Source, code: &str, part: &str) -> (Option<Breaker>, Option<Excess>, Option<About>) {
+    let catalogue = Catalogue::builtin();
+    let agrees = |row: &&Row| {
+        row.source == source
+            && row.code == code
+            && (row.text.as_deref().unwrap_or_default().contains(part) || row.meaning.contains(part))
+    };
+    let rows: Vec<&Row> = catalogue.rows().iter().filter(agrees).collect();
+    let [row] = rows[..] else { panic!("{code} {part:?}: {} rows", rows.len()) };
+    (row.breaker(), row.excess(), row.about)
+}
+
+#[test]
+fn a_refusal_stops_what_it_is_about_and_no_more() {
+    for (code, part, breaker) in [
+        ("5.7.705", "", Breaker::Tenant),
+        ("5.7.708", "", Breaker::Tenant),
+        ("5.7.750", "", Breaker::Tenant),
+        ("5.7.700-749", "", Breaker::Tenant),
+        ("5.7.501", "", Breaker::Mailbox),
+        ("5.1.8", "", Breaker::Mailbox),
+        ("5.2.251", "", Breaker::Mailbox),
+        ("5.2.252", "Sender throttled", Breaker::Mailbox),
+        ("5.2.250-259", "", Breaker::Mailbox),
+        ("5.2.2", "SENDING", Breaker::Mailbox),
+        // Another mailbox may have its own setting, or the right that this one lacks.
+        ("5.7.139", "disabled for the Tenant", Breaker::Mailbox),
+        ("5.7.139", "disabled for the Mailbox", Breaker::Mailbox),
+        ("5.7.3", "Authentication unsuccessful", Breaker::Mailbox),
+        ("5.7.139", "credentials were incorrect", Breaker::Credential),
+        ("5.7.139", "basic authentication", Breaker::Credential),
+        ("5.7.30", "", Breaker::Credential),
+        ("5.7.143", "", Breaker::Credential),
+        ("5.7.57", "", Breaker::Path),
+        ("4.7.66", "", Breaker::Path),
+        ("5.7.64", "", Breaker::Path),
+    ] {
+        assert_eq!(meant(Source::Smtp, code, part), (Some(breaker), None, None), "{code} {part}");
+    }
+    for row in Catalogue::builtin().rows().iter().filter(|row| row.source == Source::Entra) {
+        let stops = matches!(row.action, Action::StopRoute | Action::RefreshToken);
+        assert_eq!(row.breaker(), stops.then_some(Breaker::Credential), "{row:#?}");
+        assert_eq!(row.excess(), None, "{row:#?}");
+    }
+    assert_eq!(meant(Source::Graph, "AccessDenied", ""), (Some(Breaker::Credential), None, None));
+    assert_eq!(meant(Source::Graph, "ErrorQuotaExceeded", ""), (Some(Breaker::Mailbox), None, None));
+}
+
+#[test]
+fn too_much_is_told_by_what_was_too_much_and_opens_no_breaker() {
+    for (code, part, excess) in [
+        ("4.3.2", "aka.ms/concurrent_sending", Excess::Connections),
+        ("4.3.2", "sender thread limit", Excess::Connections),
+        ("*", "IB007", Excess::Connections),
+        ("5.2.0", "SubmissionQuotaExceeded", Excess::Recipients),
+        ("5.2.2", "Submission quota", Excess::Recipients),
+        ("5.1.90", "", Excess::Recipients),
+        ("5.7.232", "", Excess::External),
+        ("5.7.233", "", Excess::External),
+        ("5.7.236", "", Excess::ExternalUnderProviderDomain),
+        ("4.7.500", "", Excess::Unknown),
+        ("4.7.501-649", "", Excess::Unknown),
+        ("5.7.508", "", Excess::Unknown),
+    ] {
+        assert_eq!(meant(Source::Smtp, code, part), (None, Some(excess), None), "{code} {part}");
+    }
+    assert_eq!(meant(Source::Graph, "ApplicationThrottled", "parallel"), (None, Some(Excess::Connections), None));
+    assert_eq!(meant(Source::Graph, "TooManyRequests", ""), (None, Some(Excess::Unknown), None));
+    for (code, part) in [("4.3.2", "recipient thread limit"), ("5.2.121", ""), ("5.2.122", "")] {
+        assert_eq!(meant(Source::Smtp, code, part), (None, None, Some(About::Recipient)), "{code} {part}");
+    }
+}
+
+#[test]
+fn every_row_that_keeps_mail_says_what_waits_and_only_one_thing() {
+    for row in Catalogue::builtin().rows() {
+        let said = [row.breaker().is_some(), row.excess().is_some(), row.about.is_some()];
+        let said = said.into_iter().filter(|said| *said).count();
+        let expected = match row.action {
+            // The token endpoint counts requests for tokens; no lane has too many of them.
+            Action::SlowDown if row.source == Source::Entra => 0,
+            Action::SlowDown | Action::StopRoute | Action::StopSender | Action::RefreshToken => 1,
+            Action::SwitchRoute if row.class == Class::Config => 1,
+            Action::SwitchRoute | Action::Retry | Action::Bounce | Action::Split => 0,
+        };
+        assert_eq!(said, expected, "{row:#?}");
+    }
 }
