@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::context::{Context, Input};
 use crate::words::{Wish, Word};
-use crate::{Event, Notification, NotifyError, OperatorError, Report};
+use crate::{Event, Notification, NotifyError, OperatorError, Report, report};
 
 /// Cheap to clone. Works from before `run` until after its end: then arrivals are given back to the spool.
 #[derive(Clone)]
@@ -47,8 +47,7 @@ impl Handle {
     /// Queues a notification of our own (an alert): from the mailbox of the lane that carries it, or with the null reverse-path
     /// where that lane does. Durable when it returns.
     pub async fn notify(&self, notification: Notification) -> Result<MessageId, NotifyError> {
-        let _ = notification;
-        todo!()
+        report::notify(&self.context, notification).await
     }
     /// Events from now on. A receiver that falls 1,024 events behind misses some (`Lagged`).
     pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {

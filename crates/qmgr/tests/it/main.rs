@@ -6,6 +6,7 @@ mod log;
 mod manager;
 mod relay;
 mod remote;
+mod report;
 mod simulation;
 mod spool;
 mod world;
