@@ -12,6 +12,7 @@ use queue::{
 use smtp::BodyType;
 
 use super::body::Pieces;
+use super::journal::Notes;
 use crate::auth::Login;
 use crate::{Auth, ClientTls, SmtpKind, SmtpSettings, SmtpTransport, Timeouts};
 
@@ -73,6 +74,8 @@ pub(crate) fn message(recipients: &[&str]) -> Message {
         due_at: Timestamp::UNIX_EPOCH,
         hold: None,
         warned: false,
+        report_to: None,
+        report_of: None,
         story: Vec::new(),
     }
 }
@@ -88,6 +91,8 @@ pub(crate) fn settings(address: SocketAddr) -> SmtpSettings {
         ca: None,
         hello: "relay.test".to_owned(),
         auth: Auth::None,
+        recipients: 500,
+        recipients_of_a_domain: None,
         connections: 2,
         timeouts: Timeouts { connect: long, handshake: long, command: long, content: long, end: long },
         messages_per_connection: 50,
@@ -106,14 +111,31 @@ pub(crate) async fn attempt(transport: &SmtpTransport, message: &Message) -> Att
     attempt_with(transport, message, Pieces::of(&[TEXT])).await
 }
 
-/// And sees that each recipient is named once.
+/// In as many transactions as it takes.
 pub(crate) async fn attempt_with(transport: &SmtpTransport, message: &Message, body: BodyReader) -> AttemptReport {
+    attempt_journalled(transport, message, body, usize::MAX, &Notes::default()).await
+}
+
+/// In at most so many transactions, noted in that journal. And sees that each recipient is named once, and that nobody is
+/// said to have, or perhaps to have, what the journal does not know of.
+pub(crate) async fn attempt_journalled(
+    transport: &SmtpTransport,
+    message: &Message,
+    body: BodyReader,
+    transactions: usize,
+    journal: &Notes,
+) -> AttemptReport {
     let all: Vec<u32> = (0..message.recipients.len() as u32).collect();
-    let attempt = Attempt { message, recipients: all.clone() };
+    let attempt = Attempt { message, recipients: all.clone(), transactions, journal };
     let report = transport.attempt(attempt, body, Timestamp::UNIX_EPOCH).await;
     let mut named: Vec<u32> = report.results.iter().flat_map(|(recipients, _)| recipients.clone()).collect();
     named.sort_unstable();
     assert_eq!(named, all, "{report:?}");
+    let noted = journal.noted().concat();
+    for (recipients, outcome) in &report.results {
+        let gone = matches!(outcome, Outcome::HandedOver { .. } | Outcome::Unconfirmed { .. });
+        assert!(!gone || recipients.iter().all(|index| noted.contains(index)), "{noted:?}: {report:?}");
+    }
     report
 }
 
@@ -139,7 +161,8 @@ pub(crate) fn lane(report: &AttemptReport) -> String {
         LaneVerdict::Healthy => "healthy".to_owned(),
         LaneVerdict::Neutral => "neutral".to_owned(),
         LaneVerdict::Rest { .. } => "rest".to_owned(),
-        LaneVerdict::Paused(pause) => format!("paused {}", pause.code),
+        LaneVerdict::Throttled(throttle) => format!("throttled {:?}", throttle.what),
+        LaneVerdict::Paused(pause) => format!("paused {:?} {}", pause.scope, pause.code),
     }
 }
 

@@ -6,6 +6,7 @@ mod certificates;
 mod encrypted;
 mod fixture;
 mod hostile;
+mod journal;
 mod lacking;
 mod large;
 mod login;
