@@ -4,7 +4,8 @@ import os, shutil, socket, statistics, subprocess, textwrap, threading, time
 from machine import BINARY, Group, fresh, free_port, slow_sync as slowed, start, wait_for
 
 
-def posthouse(group, work, port, sink, environment=None):
+def posthouse(group, work, port, sink, environment=None, tenant="", path=""):
+    """`tenant`, `path`: a further line of these tables."""
     directory = fresh(f"{work}/posthouse")
     with open(f"{directory}/posthouse.toml", "w") as file:
         file.write(textwrap.dedent(f"""\
@@ -24,12 +25,14 @@ def posthouse(group, work, port, sink, environment=None):
             name = "contoso"
             id = "contoso.test"
             domains = ["contoso.test"]
+            {tenant}
 
             [[tenant.path]]
             name = "sink"
             kind = "smarthost"
             address = "127.0.0.1:{sink}"
             tls = "none"
+            {path}
 
             [limits]
             connections_per_address = 2000
@@ -122,24 +125,26 @@ def one_round(name, launch, work, count, sessions, keep, environment, limit=600)
             "cpu_ms": used * 1000 / count}
 
 
-def compare(work, title, rounds, count, sessions, keep, environment=None):
-    relays = installed()
+def compare(work, title, rounds, count, sessions, keep, environment=None, relays=None):
+    relays = relays or installed()
     results = {name: [] for name in relays}
     for _ in range(rounds):
         for name, launch in relays.items():
-            share = count if name == "posthouse" else max(1000, count // 5)
+            share = max(1000, count // 5) if name == "postfix" else count
             results[name].append(one_round(name, launch, work, share, sessions, keep, environment))
     print(f"   {title}; medians of {rounds} rounds")
-    print(f"   {'':10} {'accepted/s':>11} {'end to end/s':>13} {'CPU ms/message':>15}")
+    width = max(map(len, results))
+    print(f"   {'':{width}} {'accepted/s':>11} {'end to end/s':>13} {'CPU ms/message':>15}")
     medians = {}
     for name, rows in results.items():
         medians[name] = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         row = medians[name]
-        print(f"   {name:10} {row['accept']:11.0f} {row['end_to_end']:13.0f} {row['cpu_ms']:15.3f}", flush=True)
+        print(f"   {name:{width}} {row['accept']:11.0f} {row['end_to_end']:13.0f} {row['cpu_ms']:15.3f}", flush=True)
     if "postfix" in medians:
         ours, theirs = medians["posthouse"], medians["postfix"]
-        print(f"   ratio      {ours['accept'] / theirs['accept']:11.1f} {ours['end_to_end'] / theirs['end_to_end']:13.1f}"
+        print(f"   {'ratio':{width}} {ours['accept'] / theirs['accept']:11.1f} {ours['end_to_end'] / theirs['end_to_end']:13.1f}"
               f" {theirs['cpu_ms'] / ours['cpu_ms']:15.1f}")
+    return medians
 
 
 def throughput(work, arguments):
@@ -147,6 +152,18 @@ def throughput(work, arguments):
     for keep in (False, True):
         kind = "many messages a session" if keep else "one message a session"
         compare(work, f"10 KB messages, 20 sessions, {kind}", arguments.rounds, arguments.count, 20, keep)
+
+
+def ledger(work, arguments):
+    """Aim: the budgets cost less than a twentieth of the CPU a message."""
+    def limited(group, work, port, sink, environment=None):
+        return posthouse(group, work, port, sink, environment, "external_recipients_per_day = 1000000000",
+                         "messages_per_minute = 100000000\n            recipients_per_day = 1000000000")
+    medians = compare(work, "10 KB messages, 20 sessions, one message a session; with budgets: messages a minute, recipients "
+                      "a day, the tenant's external recipients", arguments.rounds, arguments.count, 20, False,
+                      relays={"posthouse": posthouse, "with budgets": limited})
+    more = medians["with budgets"]["cpu_ms"] / medians["posthouse"]["cpu_ms"] - 1
+    print(f"   the ledger costs {more * 100:+.1f} % CPU a message")
 
 
 def slow_sync(work, arguments):
