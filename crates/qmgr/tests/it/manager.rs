@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use posthouse_qmgr::{Event, OperatorError};
+use posthouse_qmgr::{Event, OperatorError, Report};
 use queue::{Clock, Happening, Intake, Message, MessageId, RecipientState, RetryPolicy, Spool, SpoolError};
 
 use crate::log::Log;
@@ -38,6 +38,10 @@ fn happenings(message: &Message) -> Vec<&'static str> {
         Happening::RetryRequested => "retry",
         Happening::Removed => "removed",
         Happening::Moved { .. } => "moved",
+        Happening::Postponed { .. } => "postponed",
+        Happening::Interrupted { .. } => "interrupted",
+        Happening::Inquired { .. } => "inquired",
+        Happening::Reported { .. } => "reported",
         Happening::Rescued | Happening::Omitted { .. } => "else",
     };
     message.story.iter().map(|event| name(&event.what)).collect()
@@ -98,8 +102,8 @@ async fn a_paused_lane_keeps_its_mail_alerts_once_probes_and_goes_on() {
     }
     wait(5 * 86_400).await;
     let status = relay.handle.status().await;
-    assert_eq!(status[0].status.paused.as_ref().unwrap().0.code, "5.7.139");
-    assert_eq!(status[1].status.paused, None);
+    let [open] = &status.breakers[..] else { panic!("{:?}", status.breakers) };
+    assert_eq!((open.pause.code.as_str(), &open.lanes[..]), ("5.7.139", &[lane("alpha")][..]));
     assert!(relay.world.spool.all().iter().all(|message| message.attempts == 0 && !message.is_settled()));
     *relay.remotes["alpha"].refuses_until.lock().unwrap() = None;
     relay.handle.probe(&lane("alpha")).await.unwrap();
@@ -108,12 +112,12 @@ async fn a_paused_lane_keeps_its_mail_alerts_once_probes_and_goes_on() {
     let mut about_lane = Vec::new();
     while let Ok(event) = events.try_recv() {
         match &*event {
-            Event::LanePaused { .. } => about_lane.push("paused"),
-            Event::LaneRecovered { .. } => about_lane.push("recovered"),
+            Event::BreakerOpened { .. } => about_lane.push("opened"),
+            Event::BreakerClosed { .. } => about_lane.push("closed"),
             Event::Message(_) => {}
         }
     }
-    assert_eq!(about_lane, ["paused", "recovered"]);
+    assert_eq!(about_lane, ["opened", "closed"]);
     relay.stop().await;
 }
 
@@ -126,7 +130,7 @@ async fn a_message_whose_sender_is_refused_waits_alone_and_alerts_once() {
     let other = relay.accept("alpha", 1, false).await.unwrap();
     wait(2).await;
     assert!(handed_over(&relay.message(other)), "the lane goes on");
-    assert_eq!(relay.handle.status().await[0].status.paused, None);
+    assert_eq!(relay.handle.status().await.breakers, []);
     let message = relay.message(refused);
     assert_eq!((message.attempts, happenings(&message)), (0, vec!["accepted", "waiting"]));
     assert!((1_797..=1_800).contains(&message.due_at.duration_since(relay.clock.now()).as_secs()), "{message:?}");
@@ -382,7 +386,7 @@ async fn on_stop_attempts_may_finish_within_the_grace_period_and_arrivals_go_bac
     handle.arrived(claimed);
     assert_eq!(world.spool.leased(), []);
     assert!(matches!(handle.hold(second, String::new()).await, Err(OperatorError::Stopped)));
-    assert_eq!(handle.status().await, []);
+    assert_eq!(handle.status().await, Report::default());
 }
 
 #[tokio::test(start_paused = true)]

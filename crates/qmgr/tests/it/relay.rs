@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use posthouse_qmgr::{Handle, QueueManager, Settings};
-use queue::{Clock, Intake, LaneName, LaneSettings, Message, MessageId, RetryPolicy, Routes, Spool, Transport};
-use telemetry::Metrics;
+use posthouse_qmgr::{Handle, QueueManager, ReportSettings, Settings, WatchSettings};
+use queue::{
+    BreakerName, BudgetName, BudgetSettings, Clock, Counted, Intake, LaneName, LaneSettings, Message, MessageId, Plan,
+    PoolSettings, RetryPolicy, Routes, Scope, Spool, Transport, Unconfirmed,
+};
+use telemetry::{Incidents, Metrics, Recorded};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ pub(crate) struct Relay {
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) handle: Handle,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) incidents: Arc<Recorded>,
     pub(crate) remotes: BTreeMap<&'static str, Arc<Remote>>,
     stop: CancellationToken,
     run: JoinHandle<()>,
@@ -41,18 +45,29 @@ impl Relay {
         let clock = Arc::new(VirtualClock::starting_at(from));
         let remotes: BTreeMap<_, _> =
             lanes.iter().map(|permits| (permits.0, remote(world, &clock, *permits))).collect();
-        let transport = |permits: &Permits| {
-            let transport: Arc<dyn Transport> = Arc::clone(&remotes[permits.0]) as _;
-            let (name, connections, messages_per_minute) = *permits;
-            (LaneSettings { name: lane(name), connections, messages_per_minute }, transport)
-        };
+        let transport = |(name, remote): (&&str, &Arc<Remote>)| (lane(name), Arc::clone(remote) as Arc<dyn Transport>);
+        let incidents = Arc::new(Recorded::default());
         let mut settings = Settings {
             retry: RetryPolicy::default(),
             window: 1_000,
-            lanes: lanes.iter().map(transport).collect(),
+            plan: plan(lanes),
+            transports: remotes.iter().map(transport).collect(),
             routes: Routes::default(),
             grace: Duration::from_secs(30),
             history: Duration::from_secs(30 * 86_400),
+            incidents: Arc::clone(&incidents) as Arc<dyn Incidents>,
+            reports: ReportSettings {
+                hostname: "relay.example".to_owned(),
+                singles: 3,
+                digest: Duration::from_secs(15 * 60),
+                full_limit: 1 << 20,
+            },
+            watch: WatchSettings {
+                queue_age: Duration::from_secs(3_600),
+                queue_length: 10_000,
+                bounce_percent: 10,
+                budget_ahead: Duration::from_secs(86_400),
+            },
         };
         change(&mut settings);
         let spool: Arc<dyn Spool> = Arc::clone(&world.spool) as _;
@@ -61,7 +76,7 @@ impl Relay {
         let (manager, handle) = QueueManager::new(settings, spool, now, Arc::clone(&metrics));
         let stop = CancellationToken::new();
         let run = tokio::spawn(manager.run(stop.clone()));
-        Self { world: Arc::clone(world), clock, handle, metrics, remotes, stop, run }
+        Self { world: Arc::clone(world), clock, handle, metrics, incidents, remotes, stop, run }
     }
 
     /// A message to that lane is accepted.
@@ -122,7 +137,38 @@ fn remote(world: &Arc<World>, clock: &Arc<VirtualClock>, permits: Permits) -> Ar
         refuses_until: Mutex::new(None),
         open: Mutex::new(0),
         abandoned: CancellationToken::new(),
+        answers: Mutex::default(),
     })
+}
+
+/// Each lane a pool of its own, with a path and a credential of its own.
+pub(crate) fn plan(lanes: &[Permits]) -> Plan {
+    let budget = |(name, _, limit): &Permits| {
+        let (window, limit) = (Duration::from_secs(60), u64::from((*limit)?));
+        let name = minute(name);
+        Some(BudgetSettings { name, counts: Counted::Messages, window, limit, reserve: 0, warm_up: None })
+    };
+    Plan { budgets: lanes.iter().filter_map(budget).collect(), pools: lanes.iter().map(|permits| pool(*permits)).collect() }
+}
+
+/// The budget of messages a minute.
+pub(crate) fn minute(of: &str) -> BudgetName {
+    BudgetName(format!("{of}/messages a minute").into())
+}
+
+fn pool((name, connections, per_minute): Permits) -> PoolSettings {
+    let breaker = |scope| BreakerName { scope, name: name.into() };
+    let settings = LaneSettings {
+        name: lane(name),
+        connections,
+        budgets: per_minute.map(|_| minute(name)).into_iter().collect(),
+        breakers: vec![breaker(Scope::Path), breaker(Scope::Credential)],
+        unconfirmed: Unconfirmed::Resend,
+        null_reverse_path: true,
+        mailbox: None,
+    };
+    let internal_domains = Arc::from([format!("{name}.example")]);
+    PoolSettings { name: lane(name), lanes: vec![settings], tenant: name.into(), internal_domains, provider_domain: None }
 }
 
 /// `lane`.example goes to lane.

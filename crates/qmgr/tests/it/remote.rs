@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{
-    Attempt, AttemptReport, BodyReader, Clock, LaneVerdict, MessageId, Outcome, Pause, RemoteReply, Transport,
+    Attempt, AttemptReport, BodyReader, Clock, Excess, Inquiry, LaneVerdict, Message, MessageId, Outcome, Pause,
+    RemoteReply, Scope, Throttle, Transport,
 };
 use smtp::{EnhancedStatus, Reply};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,7 @@ pub(crate) struct Ledger {
     pub(crate) refused: BTreeSet<(MessageId, u32)>,
     /// When an attempt last ended with a transient verdict on the message, or unconfirmed.
     pub(crate) put_off: BTreeMap<(MessageId, u32), Timestamp>,
-    /// Messages seen by a lane, in this life.
+    /// Messages seen by a lane, through all lives.
     pub(crate) seen: BTreeMap<String, VecDeque<Timestamp>>,
     /// Attempts under way.
     under_way: BTreeSet<MessageId>,
@@ -77,7 +78,6 @@ impl World {
         let mut ledger = self.ledger();
         ledger.life += 1;
         ledger.under_way.clear();
-        ledger.seen.clear();
     }
 }
 
@@ -94,6 +94,8 @@ pub(crate) struct Remote {
     pub(crate) refuses_until: Mutex<Option<Timestamp>>,
     pub(crate) open: Mutex<usize>,
     pub(crate) abandoned: CancellationToken,
+    /// What it says of messages that it is asked for, in turn; then that it cannot be asked.
+    pub(crate) answers: Mutex<VecDeque<Inquiry>>,
 }
 
 /// What the remote does with one attempt.
@@ -114,7 +116,12 @@ pub(crate) enum Act {
     Pause(Duration),
     /// No link.
     Unreachable,
+    /// After the last byte; whether it was taken.
     Panic(bool),
+    /// Before anything was sent.
+    PanicEarly,
+    /// The last byte is on its way, for ever.
+    Hang,
     /// Every recipient fares differently.
     Mixed,
 }
@@ -124,13 +131,15 @@ struct UnderWay<'a> {
     remote: &'a Remote,
     id: MessageId,
     recipients: Vec<u32>,
+    /// The last byte was on its way.
+    sent: AtomicBool,
     over: bool,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         // Dropped half-way it counts as unconfirmed.
-        if !self.over {
+        if !self.over && self.sent.load(Ordering::Relaxed) {
             self.remote.unconfirmed(self.id, &self.recipients);
         }
         self.remote.world.ledger().under_way.remove(&self.id);
@@ -157,7 +166,8 @@ impl Remote {
         }
         drop(ledger);
         self.check(attempt);
-        UnderWay { remote: self, id: message.id, recipients: attempt.recipients.clone(), over: false }
+        let recipients = attempt.recipients.clone();
+        UnderWay { remote: self, id: message.id, recipients, sent: AtomicBool::new(false), over: false }
     }
 
     fn check(&self, attempt: &Attempt<'_>) {
@@ -198,6 +208,7 @@ impl Remote {
                 Act::Pause(Duration::from_secs(1 + random.below(10)))
             }
             11..=12 => Act::Unreachable,
+            13 if random.once_in(3) => Act::PanicEarly,
             13 => Act::Panic(random.once_in(2)),
             14..=18 => Act::Mixed,
             19 => Act::TakeAfter(Duration::from_secs(random.below(80))),
@@ -227,7 +238,7 @@ impl Remote {
     fn tell_taken(&self, id: MessageId, recipient: u32) -> Outcome {
         let mut ledger = self.world.ledger();
         ledger.taken.get_mut(&(id, recipient)).unwrap().last_mut().unwrap().told = true;
-        Outcome::HandedOver { remote: reply(250, EnhancedStatus::new(2, 0, 0), "taken") }
+        Outcome::HandedOver { remote: reply(250, EnhancedStatus::new(2, 0, 0), "taken"), notifies: false }
     }
 
     fn unconfirmed(&self, id: MessageId, recipients: &[u32]) {
@@ -264,7 +275,12 @@ impl Remote {
         Outcome::Bounced { status, reason, hint: None, remote: Some(reply(550, status, "no such mailbox")) }
     }
 
-    async fn pass(&self, act: Act, attempt: &Attempt<'_>) -> (Vec<(Vec<u32>, Outcome)>, LaneVerdict, bool) {
+    async fn pass(
+        &self,
+        act: Act,
+        attempt: &Attempt<'_>,
+        under_way: &UnderWay<'_>,
+    ) -> (Vec<(Vec<u32>, Outcome)>, LaneVerdict, bool) {
         let (id, recipients) = (attempt.message.id, attempt.recipients.as_slice());
         let each = |outcome: &dyn Fn(u32) -> Outcome| recipients.iter().map(|r| (vec![*r], outcome(*r))).collect();
         let all = |outcome: Outcome| vec![(recipients.to_vec(), outcome)];
@@ -279,6 +295,7 @@ impl Remote {
             }
             Act::Pause(probe_after) => {
                 let pause = Pause {
+                    scope: Scope::Credential,
                     reason: "535 5.7.139 no".to_owned(),
                     remedy: "renew the secret".to_owned(),
                     code: "5.7.139".to_owned(),
@@ -293,16 +310,31 @@ impl Remote {
             Act::Mixed => (id.to_i64() + i64::from(recipient)) % 3 == 0,
             _ => false,
         };
-        if let Act::TakeAfter(long) = act {
-            tokio::time::sleep(long).await;
+        if let Act::PanicEarly = act {
+            resume_unwind(Box::new("on purpose"));
+        }
+        if let Err(error) = attempt.journal.last_byte(recipients).await {
+            return (all(lane_trouble(&error.to_string())), LaneVerdict::Neutral, true);
+        }
+        under_way.sent.store(true, Ordering::Relaxed);
+        match act {
+            Act::TakeAfter(long) => tokio::time::sleep(long).await,
+            Act::Hang => std::future::pending().await,
+            _ => {}
         }
         recipients.iter().filter(|r| takes(**r)).for_each(|r| self.take(id, *r));
         // The answer is on its way.
         self.pause().await;
         match act {
             Act::Throttle(wait) => {
-                let rest = LaneVerdict::Rest { wait, reason: "432 4.3.2 slow down".to_owned() };
-                (all(lane_trouble("throttled")), rest, true)
+                let throttle = Throttle {
+                    what: Excess::Connections,
+                    wait: Some(wait),
+                    reason: "432 4.3.2 slow down".to_owned(),
+                    remedy: "nothing".to_owned(),
+                    code: "4.3.2".to_owned(),
+                };
+                (all(lane_trouble("throttled")), LaneVerdict::Throttled(throttle), true)
             }
             Act::Break(_) => {
                 self.unconfirmed(id, recipients);
@@ -354,7 +386,7 @@ impl Transport for Remote {
         let (results, lane, reached_mail) = match unread {
             None => {
                 let act = self.act();
-                self.pass(act, &attempt).await
+                self.pass(act, &attempt, &under_way).await
             }
             Some(error) => {
                 (vec![(attempt.recipients.clone(), lane_trouble(&error.to_string()))], LaneVerdict::Neutral, false)
@@ -362,7 +394,12 @@ impl Transport for Remote {
         };
         under_way.over = true;
         let took = self.clock.now().duration_since(now);
-        AttemptReport { results, lane, reached_mail, took_ms: took.as_millis().try_into().unwrap(), notes: Vec::new() }
+        let took_ms = took.as_millis().try_into().unwrap();
+        AttemptReport { results, lane, messages: u32::from(reached_mail), took_ms, notes: Vec::new() }
+    }
+
+    async fn inquire(&self, _message: &Message, _recipients: &[u32], _now: Timestamp) -> Inquiry {
+        self.answers.lock().unwrap().pop_front().unwrap_or(Inquiry::Unknown)
     }
 
     fn abandon(&self) {

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use queue::{
-    Body, BodyReader, BodyWriter, Class, Counters, Filter, FinishedBody, LaneDepth, LaneName, Listing, Message,
-    MessageId, NewMessage, RecipientState, Spool, SpoolError, SpoolHealth, SpoolState,
+    Body, BodyReader, BodyWriter, Class, Counters, Filter, FinishedBody, LaneDepth, LaneName, LastByte, Listing,
+    Message, MessageId, NewMessage, RecipientState, Spend, Spool, SpoolError, SpoolHealth, SpoolState,
 };
 
 use crate::world::{Random, START};
@@ -26,6 +26,10 @@ pub(crate) struct MemorySpool {
     pub(crate) closed: AtomicBool,
     /// No body can be had.
     pub(crate) bodiless: AtomicBool,
+    /// The ledger cannot be read.
+    pub(crate) mute: AtomicBool,
+    /// It has no room for new mail.
+    pub(crate) full: AtomicBool,
     /// Times that a body was asked for.
     pub(crate) bodies: AtomicU64,
     /// Recipients that it claims to have accepted in addition.
@@ -42,6 +46,19 @@ struct State {
     rotten: BTreeSet<MessageId>,
     last: Option<MessageId>,
     accepted: u64,
+    spent: Vec<Spend>,
+    /// With whether they were synced.
+    journal: Vec<(LastByte, bool)>,
+    /// What the journal held when the process ended.
+    interrupted: Vec<LastByte>,
+    remembered: BTreeMap<String, String>,
+}
+
+impl State {
+    /// The message's entries in the journal are closed.
+    fn close_entries(&mut self, id: MessageId) {
+        self.journal.retain(|(entry, _)| entry.id != id);
+    }
 }
 
 impl MemorySpool {
@@ -52,6 +69,8 @@ impl MemorySpool {
             troubled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             bodiless: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             bodies: AtomicU64::new(0),
             invented: AtomicU64::new(0),
         })
@@ -63,7 +82,25 @@ impl MemorySpool {
 
     /// The process that had them is gone.
     pub(crate) fn crash(&self) {
-        self.state().leases.clear();
+        let mut state = self.state();
+        state.leases.clear();
+        let open: Vec<_> = state.journal.drain(..).map(|(entry, _)| entry).collect();
+        state.interrupted.extend(open);
+    }
+
+    /// Entries of the journal that are open, and whether they were synced.
+    pub(crate) fn journal(&self) -> Vec<(LastByte, bool)> {
+        self.state().journal.clone()
+    }
+
+    pub(crate) fn spent(&self) -> Vec<Spend> {
+        self.state().spent.clone()
+    }
+
+    pub(crate) fn is_remembered(&self, prefix: &str) -> Vec<(String, String)> {
+        let state = self.state();
+        let known = state.remembered.iter().filter(|(key, _)| key.starts_with(prefix));
+        known.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     pub(crate) fn leased(&self) -> Vec<MessageId> {
@@ -155,6 +192,7 @@ impl Body for Reader {
 fn wanted(filter: &Filter, message: &Message) -> bool {
     filter.lane.as_ref().is_none_or(|lane| *lane == message.lane)
         && filter.held.is_none_or(|held| held == message.hold.is_some())
+        && filter.older_than.is_none_or(|before| message.accepted_at < before)
 }
 
 fn page<'a>(messages: impl Iterator<Item = &'a Message>, filter: &Filter, max: usize) -> Listing {
@@ -221,7 +259,7 @@ impl Spool for MemorySpool {
         Ok(message)
     }
 
-    async fn record(&self, message: Message) -> Result<(), SpoolError> {
+    async fn record_spending(&self, message: Message, spent: Vec<Spend>) -> Result<(), SpoolError> {
         self.before(true).await?;
         {
             let mut state = self.state();
@@ -235,14 +273,60 @@ impl Spool for MemorySpool {
             } else {
                 state.queued.insert(message.id, message.clone());
             }
+            state.spent.extend(spent);
+            state.close_entries(message.id);
+            state.interrupted.retain(|entry| entry.id != message.id);
         }
         self.after().await?;
         self.state().leases.remove(&message.id);
         Ok(())
     }
 
+    async fn ledger(&self, since: Timestamp) -> Result<Vec<Spend>, SpoolError> {
+        self.before(false).await?;
+        if self.mute.load(Ordering::Relaxed) {
+            return Err(SpoolError::Failed("the table is locked".to_owned()));
+        }
+        let mut spent: Vec<_> = self.state().spent.iter().filter(|spend| spend.at >= since).cloned().collect();
+        spent.sort_by_key(|spend| spend.at);
+        Ok(spent)
+    }
+
+    async fn prune_ledger(&self, before: Timestamp) -> Result<(), SpoolError> {
+        self.state().spent.retain(|spend| spend.at >= before);
+        Ok(())
+    }
+
+    async fn journal(&self, entry: LastByte, synced: bool) -> Result<(), SpoolError> {
+        self.before(true).await?;
+        assert!(self.state().leases.contains(&entry.id), "{} is journalled without a lease", entry.id);
+        self.state().journal.push((entry, synced));
+        self.after().await
+    }
+
+    async fn interrupted(&self) -> Result<Vec<LastByte>, SpoolError> {
+        self.before(false).await?;
+        Ok(self.state().interrupted.clone())
+    }
+
+    async fn remember(&self, key: &str, value: Option<&str>) -> Result<(), SpoolError> {
+        self.before(true).await?;
+        match value {
+            Some(value) => self.state().remembered.insert(key.to_owned(), value.to_owned()),
+            None => self.state().remembered.remove(key),
+        };
+        self.after().await
+    }
+
+    async fn remembered(&self, prefix: &str) -> Result<Vec<(String, String)>, SpoolError> {
+        self.before(false).await?;
+        Ok(self.is_remembered(prefix))
+    }
+
     fn release(&self, id: MessageId) {
-        self.state().leases.remove(&id);
+        let mut state = self.state();
+        state.leases.remove(&id);
+        state.close_entries(id);
     }
 
     async fn next_due(&self, lane: &LaneName, class: Class) -> Result<Option<Timestamp>, SpoolError> {
@@ -318,11 +402,16 @@ impl Spool for MemorySpool {
         }
         counters.messages = state.queued.len() as u64;
         counters.held = state.queued.values().filter(|message| message.hold.is_some()).count() as u64;
+        counters.oldest = state.queued.values().map(|message| message.accepted_at).min();
         Ok(counters)
     }
 
     fn health(&self) -> SpoolHealth {
-        SpoolHealth { state: SpoolState::Accepting, free_bytes: 1, used_bytes: 0, recovery: Vec::new() }
+        let state = match self.full.load(Ordering::Relaxed) {
+            true => SpoolState::Full { reason: "12 octets are free".to_owned() },
+            false => SpoolState::Accepting,
+        };
+        SpoolHealth { state, free_bytes: 1, used_bytes: 0, recovery: Vec::new() }
     }
 
     async fn prune_history(&self, _before: Timestamp) -> Result<u64, SpoolError> {
