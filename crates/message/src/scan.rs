@@ -43,7 +43,8 @@ pub struct HeaderFacts {
     pub received: u32,
     /// Values of the comment or id that our own trace fields carry (`id <13 characters>` after `by <our name>`).
     pub our_ids: Vec<String>,
-    /// `Message-ID`
+    /// `Message-ID`; `None` if there is no such field: then the copy that leaves gets one made of our own id, the same at
+    /// every attempt.
     pub message_id: Option<String>,
     /// `From`
     pub from: Option<String>,
