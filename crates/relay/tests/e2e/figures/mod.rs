@@ -5,6 +5,7 @@
 //! waited for with the clock standing still ([`spool`]).
 
 mod burst;
+mod cut;
 mod halved;
 mod spool;
 mod week;
