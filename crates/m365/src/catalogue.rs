@@ -8,7 +8,7 @@ use serde::Deserialize;
 use smtp::Reply;
 
 use crate::matching::{Answer, CodePattern, Fit, ReplyPattern};
-use crate::row::{About, Action, Breaker, Class, Evidence, Excess, Reference, Row, Source, TextMatch, Where};
+use crate::row::{About, Action, Breaker, Class, Evidence, Excess, Move, Reference, Row, Source, TextMatch, Where};
 
 const CODES: &str = include_str!("../data/codes.toml");
 const SOURCES: &str = include_str!("../data/sources.toml");
@@ -172,6 +172,7 @@ struct Written {
     r#where: Option<Where>,
     text: Option<String>,
     meaning: String,
+    whose_move: Move,
     fix: String,
     note: Option<String>,
     evidence: Evidence,
@@ -225,6 +226,7 @@ impl Written {
             own_excess: self.excess,
             text: self.text,
             meaning: self.meaning,
+            whose_move: self.whose_move,
             fix: self.fix,
             note: self.note,
             where_: self.r#where.unwrap_or(Where::Any),

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod cloud;
+mod deeds;
 pub mod limits;
 mod matching;
 mod row;
@@ -13,5 +14,5 @@ mod verdict;
 
 pub use catalogue::{Catalogue, TableError};
 pub use cloud::{Cloud, UnknownCloud};
-pub use row::{About, Action, Breaker, Class, Evidence, Excess, Reference, Row, Source, Where};
+pub use row::{About, Action, Breaker, Class, Evidence, Excess, Move, Reference, Row, Source, Where};
 pub use verdict::Verdict;

@@ -58,6 +58,37 @@ pub enum Action {
     Split,
 }
 
+/// Who has to do something so that such mail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Move {
+    /// The administrator of this relay.
+    Relay,
+    /// The administrator of the tenant.
+    Tenant,
+    /// The administrator of the recipient's side.
+    Recipient,
+    /// Whoever wrote the message, or set the device up that did.
+    Sender,
+    /// Microsoft.
+    Microsoft,
+    /// It passes by itself.
+    Nobody,
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relay => "the administrator of this relay",
+            Self::Tenant => "the administrator of the tenant",
+            Self::Recipient => "the administrator of the recipient's side",
+            Self::Sender => "whoever sends it, or set the device up",
+            Self::Microsoft => "Microsoft",
+            Self::Nobody => "nobody: it passes by itself",
+        })
+    }
+}
+
 /// What a refusal is about, where it is less than its action says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -174,6 +205,8 @@ pub struct Row {
     pub text: Option<String>,
     /// What it means.
     pub meaning: String,
+    /// Who does it.
+    pub whose_move: Move,
     /// What a person does about it.
     pub fix: String,
     /// What else to know.
