@@ -18,17 +18,15 @@ mod transport;
 
 pub use self::message::{Class, Hold, LaneName, Message, NewMessage, Origin, Recipient, RecipientState};
 pub use self::spool::{
-    Body, BodyReader, BodyWriter, Counters, Filter, FinishedBody, LaneDepth, LastByte, Listing, Spool, SpoolError, SpoolHealth,
-    SpoolState,
+    Body, BodyReader, BodyWriter, Counters, Filter, FinishedBody, LaneDepth, LastByte, Listing, Spool, SpoolError,
+    SpoolHealth, SpoolState,
 };
-pub use self::transport::{
-    Attempt, AttemptReport, Excess, Inquiry, Journal, LaneVerdict, Pause, Throttle, Transport,
-};
+pub use self::transport::{Attempt, AttemptReport, Excess, Inquiry, Journal, LaneVerdict, Pause, Throttle, Transport};
 pub use id::{MessageId, MessageIdError};
 pub use outcome::{Outcome, RemoteReply};
 pub use plan::{
-    BreakerName, BudgetName, BudgetSettings, Cost, Counted, LaneSettings, Plan, PoolSettings, Scope, Spend, Unconfirmed,
-    WarmUp,
+    BreakerName, BudgetName, BudgetSettings, Cost, Counted, LaneSettings, Plan, PoolSettings, Scope, Spend,
+    Unconfirmed, WarmUp,
 };
 pub use retry::RetryPolicy;
 pub use routes::Routes;
@@ -36,7 +34,7 @@ pub use scheduler::{
     BreakerStatus, BudgetStatus, Change, Forecast, LaneStatus, Postpone, Refill, Scheduler, SchedulerSettings, Start,
     Status,
 };
-pub use settle::{Terms, expire_check, settle};
+pub use settle::{Terms, expire_check, interrupted, postponed, settle};
 pub use story::{Happening, StoryEvent};
 
 /// Where the time comes from: the system in the program, a value in tests.

@@ -207,12 +207,7 @@ impl PoolSettings {
         self.cost_of(message, recipients.map(|recipient| &recipient.forward_path), messages)
     }
 
-    fn cost_of<'a>(
-        &self,
-        message: &Message,
-        recipients: impl Iterator<Item = &'a ForwardPath>,
-        messages: u32,
-    ) -> Cost {
+    fn cost_of<'a>(&self, message: &Message, recipients: impl Iterator<Item = &'a ForwardPath>, messages: u32) -> Cost {
         let mut cost = Cost { messages, ..Cost::default() };
         for forward_path in recipients {
             cost.recipients += 1;

@@ -148,8 +148,25 @@ impl Scheduler {
         self.with_line(lane, class, |line, now| line.due(due_at, now));
     }
 
-    /// An attempt ended. `used`: what it has spent, at the time `now`; the rest of its grant is given back.
+    /// The attempt with that message ended. `used`: what it has spent, at the time `now`; the rest of its grant is given back.
     /// Returns what changed, for logs and alerts.
+    pub fn handle_attempt_ended(
+        &mut self,
+        lane: &LaneName,
+        id: MessageId,
+        verdict: &LaneVerdict,
+        used: Cost,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let _ = id;
+        #[expect(deprecated, reason = "until everybody says which attempt it was")]
+        self.handle_ended(lane, verdict, used, now)
+    }
+
+    /// The same, where it is not known which attempt of the lane it was.
+    #[deprecated(
+        note = "say which: `handle_attempt_ended` takes the message's id, so that the right grant is given back"
+    )]
     pub fn handle_ended(&mut self, lane: &LaneName, verdict: &LaneVerdict, used: Cost, now: Timestamp) -> Vec<Change> {
         self.hear(now);
         let Some(index) = self.indices.get(lane).copied() else { return Vec::new() };
@@ -194,14 +211,16 @@ impl Scheduler {
     }
 
     /// An operator wants it probed now: the lane, all lanes of the pool, or all that the breaker of that name stops. Rest and
-    /// pause are over for one message each.
-    pub fn probe_now(&mut self, lane: &LaneName, now: Timestamp) {
+    /// pause are over for one message each. `lane`: its name, or that of a pool or breaker (`mailbox relay@contoso.com`, or
+    /// without the first word). False: nothing is called that.
+    pub fn probe_now(&mut self, lane: &LaneName, now: Timestamp) -> bool {
         self.hear(now);
-        let Some(index) = self.indices.get(lane).copied() else { return };
+        let Some(index) = self.indices.get(lane).copied() else { return false };
         if let Some(lane) = self.lanes.get_mut(index) {
             lane.health.probe_now(now);
         }
         self.review_starts(index);
+        true
     }
 
     /// The next attempt to start, if any. Lanes take turns.
@@ -213,7 +232,18 @@ impl Scheduler {
             let name = lane.settings().name.clone();
             self.review(index);
             if let Some((id, probe)) = started {
-                return Some(Start { pool: name.clone(), lane: name, id, probe, grant: Cost { messages: 1, recipients: u32::MAX, external: u32::MAX, external_under_provider_domain: u32::MAX } });
+                return Some(Start {
+                    pool: name.clone(),
+                    lane: name,
+                    id,
+                    probe,
+                    grant: Cost {
+                        messages: 1,
+                        recipients: u32::MAX,
+                        external: u32::MAX,
+                        external_under_provider_domain: u32::MAX,
+                    },
+                });
             }
         }
         None

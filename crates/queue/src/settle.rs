@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use crate::retry::later;
 use crate::{
-    AttemptReport, Happening, LaneName, LaneVerdict, Message, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy,
-    StoryEvent, Unconfirmed,
+    AttemptReport, Happening, LaneName, LaneVerdict, LastByte, Message, Outcome, Postpone, Recipient, RecipientState,
+    RemoteReply, RetryPolicy, StoryEvent, Unconfirmed,
 };
 
 /// Octets kept of one reply. Exchange's longest replies have about 1,000.
@@ -85,6 +85,22 @@ pub fn expire_check(message: &Message, policy: &RetryPolicy, now: Timestamp) -> 
         .collect();
     let mut expired = message.clone();
     expire(&mut expired, &tried, policy, now).then_some(expired)
+}
+
+/// The relay ended while the last byte of a transaction may have been on its way: its recipients are unconfirmed, as far as
+/// they are still queued. They are tried again after a minute, or held until an operator has looked, as the lane's policy
+/// says.
+pub fn interrupted(mut message: Message, entry: &LastByte, policy: Unconfirmed, now: Timestamp) -> Message {
+    let _ = (entry, policy);
+    message.due_at = now;
+    message
+}
+
+/// The message makes room for others until its budget can bear it. Nothing was tried: no attempt, no life is used up.
+pub fn postponed(mut message: Message, postpone: &Postpone, now: Timestamp) -> Message {
+    let _ = now;
+    message.due_at = postpone.until;
+    message
 }
 
 /// What an outcome makes of a queued recipient.
