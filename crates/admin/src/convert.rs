@@ -89,6 +89,12 @@ fn step(happening: &Happening, paths: &[String]) -> Step {
         Happening::Waiting { reason, hint, notes } => {
             Step::Waiting { reason: reason.clone(), hint: hint.clone(), notes: notes.clone() }
         }
+        Happening::Postponed { reason, until } => Step::Postponed { reason: reason.clone(), until: *until },
+        Happening::Interrupted { recipients } => Step::Interrupted { recipients: named(recipients, paths) },
+        Happening::Inquired { answer } => Step::Inquired { answer: answer.clone() },
+        Happening::Reported { to, action, by } => {
+            Step::Reported { to: to.clone(), action: action.clone(), by: by.as_ref().map(ToString::to_string) }
+        }
         Happening::Delayed => Step::Delayed,
         Happening::Expired => Step::Expired,
         Happening::Held { reason } => Step::Held { reason: reason.clone() },
@@ -116,7 +122,7 @@ fn outcome(outcome: &queue::Outcome, recipients: Vec<String>) -> Outcome {
         remote: remote.map(remote_words),
     };
     match outcome {
-        Was::HandedOver { remote } => of("handed-over", None, None, Some(remote)),
+        Was::HandedOver { remote, .. } => of("handed-over", None, None, Some(remote)),
         Was::Deferred { reason, hint, remote, .. } => of("deferred", Some(reason), hint.as_ref(), remote.as_ref()),
         Was::Bounced { reason, hint, remote, .. } => of("bounced", Some(reason), hint.as_ref(), remote.as_ref()),
         Was::Unconfirmed { cause } => of("unconfirmed", Some(cause), None, None),

@@ -11,8 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-use crate::convert;
-use crate::health::paused;
+use crate::{convert, ways};
 
 /// After a silence of this length an empty line is sent, so that a reader that has gone is noticed.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -55,12 +54,15 @@ fn written(event: &Event) -> Bytes {
 fn event_of(event: &qmgr::Event) -> Event {
     match event {
         qmgr::Event::Message(message) => of_message(message),
-        qmgr::Event::LanePaused { lane, pause, at } => {
-            Event::LanePaused { lane: lane.to_string(), pause: paused(pause, *at, probe_at(*at, pause.probe_after)) }
+        qmgr::Event::BreakerOpened { breaker, lanes, pause, at } => {
+            let probe_at = at.checked_add(pause.probe_after).unwrap_or(Timestamp::MAX);
+            Event::BreakerOpened(ways::breaker(breaker, lanes, pause, *at, probe_at))
         }
-        qmgr::Event::LaneRecovered { lane, paused_for, .. } => {
-            Event::LaneRecovered { lane: lane.to_string(), after_seconds: paused_for.as_secs() }
-        }
+        qmgr::Event::BreakerClosed { breaker, open_for, .. } => Event::BreakerClosed {
+            scope: breaker.scope.to_string(),
+            name: breaker.name.to_string(),
+            after_seconds: open_for.as_secs(),
+        },
     }
 }
 
@@ -74,8 +76,4 @@ fn of_message(message: &qmgr::MessageEvent) -> Event {
         lane: message.lane.to_string(),
         settled: message.message_settled,
     }
-}
-
-fn probe_at(since: Timestamp, after: Duration) -> Timestamp {
-    since.checked_add(after).unwrap_or(Timestamp::MAX)
 }

@@ -5,6 +5,7 @@ use telemetry::Gauge;
 
 use crate::State;
 use crate::health::seconds_between;
+use crate::ways;
 
 impl State {
     /// The page of metrics. What cannot be read keeps its last value; that it could not shows in the spool's own gauge.
@@ -49,13 +50,13 @@ impl State {
     }
 
     async fn set_lane_gauges(&self) {
-        for report in self.lane_reports().await {
-            let lane = &report.status.name.0;
-            let set = |gauge, value: usize| self.metrics.set_gauge(gauge, lane, float(value as u64));
-            set(Gauge::LaneActive, report.status.active);
-            set(Gauge::LaneConnections, report.status.connections);
-            set(Gauge::LanePaused, usize::from(report.status.paused.is_some()));
-            self.metrics.set_gauge(Gauge::LaneMinuteUsed, lane, f64::from(report.status.used_this_minute));
+        let report = self.report().await;
+        for lane in &report.lanes {
+            let set = |gauge, value: u64| self.metrics.set_gauge(gauge, &lane.status.name.0, float(value));
+            set(Gauge::LaneActive, lane.status.active as u64);
+            set(Gauge::LaneConnections, lane.status.connections as u64);
+            set(Gauge::LanePaused, u64::from(!lane.status.open.is_empty()));
+            set(Gauge::LaneMinuteUsed, ways::minute(lane, &report).map_or(0, |budget| budget.used));
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::{Counters, Lane, Listener, Paused, Resting, SpoolHealth, SpoolState, Status, Waiting};
+use api::{Counters, Listener, SpoolHealth, SpoolState, Status};
 use jiff::Timestamp;
-use qmgr::{LaneReport, OperatorError};
-use queue::{LaneDepth, LaneName, LaneStatus};
+use qmgr::{OperatorError, Report};
+use queue::LaneName;
 
 use crate::State;
 use crate::refusal::No;
+use crate::ways;
 
 /// An answer of the queue manager that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +22,7 @@ impl State {
         let not_ready = self.not_ready().await;
         let counters = self.spool.counters().await?;
         let depths = self.spool.lanes().await?;
-        let reports = self.lane_reports().await;
+        let report = self.report().await;
         Ok(Status {
             version: self.version.clone(),
             hostname: self.hostname.clone(),
@@ -32,7 +33,11 @@ impl State {
             listeners: self.listeners.iter().map(|(name, at)| Listener { name: name.clone(), address: *at }).collect(),
             counters: counted(counters),
             spool: spool(&self.spool.health()),
-            lanes: lanes(reports, depths),
+            lanes: ways::lanes(&report, depths),
+            budgets: report.budgets.into_iter().map(ways::budget).collect(),
+            breakers: report.breakers.iter().map(ways::open_breaker).collect(),
+            forecasts: report.forecasts.into_iter().map(ways::forecast).collect(),
+            incidents: self.alerts.open_incidents().into_iter().map(ways::incident).collect(),
         })
     }
 
@@ -61,7 +66,7 @@ impl State {
     }
 
     /// Empty if the queue manager does not answer.
-    pub(crate) async fn lane_reports(&self) -> Vec<LaneReport> {
+    pub(crate) async fn report(&self) -> Report {
         tokio::time::timeout(PATIENCE, self.queue.status()).await.unwrap_or_default()
     }
 }
@@ -94,64 +99,4 @@ fn spool(health: &queue::SpoolHealth) -> SpoolHealth {
     };
     let (free_bytes, used_bytes, recovery) = (health.free_bytes, health.used_bytes, health.recovery.clone());
     SpoolHealth { state, reason, free_bytes, used_bytes, recovery }
-}
-
-/// What the queue manager says of each lane, joined with how much waits on disk; then lanes that only the disk knows.
-fn lanes(reports: Vec<LaneReport>, mut depths: Vec<LaneDepth>) -> Vec<Lane> {
-    let mut lanes: Vec<Lane> = reports
-        .into_iter()
-        .map(|report| {
-            let depth =
-                depths.iter().position(|depth| depth.lane == report.status.name).map(|at| depths.swap_remove(at));
-            configured(report, depth)
-        })
-        .collect();
-    lanes.extend(depths.into_iter().map(left_over));
-    lanes.sort_by(|a, b| a.name.cmp(&b.name));
-    lanes
-}
-
-fn configured(report: LaneReport, depth: Option<LaneDepth>) -> Lane {
-    let LaneReport { status, connections_open, connections_idle } = report;
-    let LaneStatus { name, active, connections, messages_per_minute, used_this_minute, waiting, .. } = status;
-    let [urgent, new, deferred] = waiting;
-    Lane {
-        name: name.to_string(),
-        configured: true,
-        active,
-        connection_permits: connections,
-        messages_per_minute,
-        used_this_minute,
-        open_connections: connections_open,
-        idle_connections: connections_idle,
-        queued: depth.as_ref().map_or(0, |depth| depth.messages),
-        next_due_at: depth.and_then(|depth| depth.next_due_at),
-        waiting: Waiting { urgent, new, deferred },
-        resting: status.resting_until.map(|until| Resting { until, reason: status.resting_reason }),
-        paused: status.paused.map(|(pause, since, probe_at)| paused(&pause, since, probe_at)),
-    }
-}
-
-/// As the API says it.
-pub(crate) fn paused(pause: &queue::Pause, since: Timestamp, probe_at: Timestamp) -> Paused {
-    let (code, reason, remedy) = (pause.code.clone(), pause.reason.clone(), pause.remedy.clone());
-    Paused { code, reason, remedy, since, probe_at }
-}
-
-fn left_over(depth: LaneDepth) -> Lane {
-    Lane {
-        name: depth.lane.to_string(),
-        configured: false,
-        active: 0,
-        connection_permits: 0,
-        messages_per_minute: None,
-        used_this_minute: 0,
-        open_connections: 0,
-        idle_connections: 0,
-        queued: depth.messages,
-        next_due_at: depth.next_due_at,
-        waiting: Waiting::default(),
-        resting: None,
-        paused: None,
-    }
 }

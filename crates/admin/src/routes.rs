@@ -1,6 +1,6 @@
 //! What is answered at which path.
 
-use api::{Done, Order, Page, Probe, Query, Status, Word};
+use api::{Done, Order, Page, Probe, Query, Status, TestAlerts, Tested, Word};
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query as FromQuery, State as Of};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::State;
 use crate::refusal::No;
-use crate::{convert, events, orders};
+use crate::{convert, events, orders, ways};
 
 /// Body of a request; an order of a thousand ids has 20 KiB.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -47,6 +47,7 @@ pub fn full_router(state: State, stop: CancellationToken) -> Router {
         .route("/v1/messages/{id}/raw", get(raw))
         .route("/v1/queue/{word}", post(order))
         .route("/v1/lanes/probe", post(probe))
+        .route("/v1/alerts/test", post(test_alerts))
         .route("/v1/events", get(stream_of_events));
     answering_otherwise(routes).with_state(Shared { state, stop })
 }
@@ -153,6 +154,21 @@ async fn probe(Of(shared): Of<Shared>, lane: Result<Json<Probe>, JsonRejection>)
     let Json(Probe { lane }) = lane.map_err(|rejection| No::bad_request(rejection.body_text(), None))?;
     shared.state.queue.probe(&LaneName(lane.into())).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn test_alerts(
+    Of(shared): Of<Shared>,
+    asked: Result<Json<TestAlerts>, JsonRejection>,
+) -> Result<Json<Vec<Tested>>, No> {
+    let Json(TestAlerts { channel }) = asked.map_err(|rejection| No::bad_request(rejection.body_text(), None))?;
+    let tested = shared.state.alerts.test(channel.as_deref()).await;
+    match channel {
+        Some(channel) if tested.is_empty() => {
+            let hint = "each [[alert]] of the configuration has its `name`";
+            Err(No::not_found(format!("no alert is named `{channel}`"), Some(hint)))
+        }
+        _ => Ok(Json(tested.into_iter().map(ways::tested).collect())),
+    }
 }
 
 async fn stream_of_events(Of(shared): Of<Shared>) -> Response {

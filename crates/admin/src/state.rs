@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use alert::Desk;
 use jiff::Timestamp;
 use qmgr::Handle;
 use queue::{Clock, Spool};
@@ -14,6 +15,8 @@ use telemetry::Metrics;
 pub struct State {
     /// The queue manager.
     pub queue: Handle,
+    /// Where incidents are told.
+    pub alerts: Desk,
     /// Where accepted mail is.
     pub spool: Arc<dyn Spool>,
     /// See there.

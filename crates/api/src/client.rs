@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-use crate::{Done, Event, Message, Order, Page, Probe, Query, Refusal, Status, Word};
+use crate::{Done, Event, Message, Order, Page, Probe, Query, Refusal, Status, TestAlerts, Tested, Word};
 
 /// A relay that can be asked.
 #[derive(Clone, Debug)]
@@ -108,7 +108,12 @@ impl Client {
     pub async fn order(&self, word: Word, order: &Order) -> Result<Done, ClientError> {
         self.json(self.request(Method::POST, &format!("queue/{}", word.as_str())).json(order)).await
     }
-    /// Tries one message of a lane now although it rests or is paused.
+    /// Sends a test notice through one channel, or through all, and waits for what comes of it.
+    pub async fn test_alerts(&self, channel: Option<&str>) -> Result<Vec<Tested>, ClientError> {
+        let body = TestAlerts { channel: channel.map(str::to_owned) };
+        self.json(self.request(Method::POST, "alerts/test").json(&body)).await
+    }
+    /// Tries one message now although the lane rests, or waits for what does not work. `lane`: a lane, a pool, or a breaker.
     pub async fn probe(&self, lane: &str) -> Result<(), ClientError> {
         let probe = Probe { lane: lane.to_owned() };
         self.send(self.request(Method::POST, "lanes/probe").json(&probe)).await.map(drop)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Paused, StoryEvent};
+use crate::{Breaker, StoryEvent};
 
 /// One line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,19 +23,15 @@ pub enum Event {
         /// Whether nothing is left to try.
         settled: bool,
     },
-    /// A lane cannot work until its cause is cured: one alert.
-    LanePaused {
-        /// Which.
-        lane: String,
-        /// Why, and what to do.
-        #[serde(flatten)]
-        pause: Paused,
-    },
+    /// Something that lanes need does not work until its cause is cured: one alert.
+    BreakerOpened(Breaker),
     /// It works again.
-    LaneRecovered {
-        /// Which.
-        lane: String,
-        /// It was paused so long.
+    BreakerClosed {
+        /// `path`, `credential`, `tenant` or `mailbox`.
+        scope: String,
+        /// Which one.
+        name: String,
+        /// It was open so long.
         after_seconds: u64,
     },
     /// The reader was too slow: so many events were left out.

@@ -12,18 +12,24 @@
 //! | `GET /v1/messages/{id}/raw` | the bytes, `message/rfc822` |
 //! | `POST /v1/queue/hold`, `release`, `retry`, `remove` ([`Order`]) | [`Done`] |
 //! | `POST /v1/lanes/probe` ([`Probe`]) | 204 |
+//! | `POST /v1/alerts/test` ([`TestAlerts`]) | `[`[`Tested`]`]`, a channel each |
 //! | `GET /v1/events` | [`Event`], one JSON object a line, for as long as both sides live |
 //!
 //! What goes wrong is answered with a status of 400 or more and a [`Refusal`].
 
+mod alerts;
 mod client;
 mod event;
 mod message;
 mod order;
 mod status;
 
+pub use alerts::{TestAlerts, Tested};
 pub use client::{Client, ClientError, Events, Raw};
 pub use event::Event;
 pub use message::{Held, Message, Outcome, Page, Query, Recipient, RecipientState, Remote, Step, StoryEvent, Summary};
 pub use order::{Done, Failure, Filter, Order, Probe, Refusal, Selection, Word};
-pub use status::{Counters, Lane, Listener, Paused, Resting, SpoolHealth, SpoolState, Status, Waiting};
+pub use status::{
+    Breaker, Budget, Counters, Forecast, Incident, Lane, Learnt, Listener, Paused, Resting, Short, SpoolHealth,
+    SpoolState, Status, Waiting,
+};

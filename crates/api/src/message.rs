@@ -231,6 +231,33 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
+    /// It waits for a budget; nothing was tried.
+    Postponed {
+        /// Which budget, and what is left of it.
+        reason: String,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// The relay ended while the last byte may have been on its way for these recipients.
+    Interrupted {
+        /// Forward-paths.
+        recipients: Vec<String>,
+    },
+    /// The next hop was asked whether it had arrived.
+    Inquired {
+        /// What it said.
+        answer: String,
+    },
+    /// Somebody was told of what became of it.
+    Reported {
+        /// Who.
+        to: String,
+        /// Of what: `failed`, `delayed`, `relayed`, `delivered`, `expanded`.
+        action: String,
+        /// Id of the message that tells it; absent where it goes into a digest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// Older than the warning time.
     Delayed,
     /// Its time was up.

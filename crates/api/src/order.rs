@@ -117,11 +117,11 @@ pub struct Failure {
     pub error: String,
 }
 
-/// Body of `POST /v1/lanes/probe`: try one message now although the lane rests or is paused.
+/// Body of `POST /v1/lanes/probe`: try one message now although the lane rests or is paused, or all that one breaker stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// Name of the lane.
+    /// Name of the lane, of a pool (each of its lanes is meant) or of a breaker (each lane that it stops).
     pub lane: String,
 }
 

@@ -26,8 +26,20 @@ pub struct Status {
     pub counters: Counters,
     /// See there.
     pub spool: SpoolHealth,
-    /// In order of name; also lanes that are not configured any more but still have mail.
+    /// In order of pool and name; also lanes that are not configured any more but still have mail.
     pub lanes: Vec<Lane>,
+    /// In order of name.
+    #[serde(default)]
+    pub budgets: Vec<Budget>,
+    /// Those that are open.
+    #[serde(default)]
+    pub breakers: Vec<Breaker>,
+    /// One for each pool with mail that waits.
+    #[serde(default)]
+    pub forecasts: Vec<Forecast>,
+    /// Trouble that somebody must know of, oldest first.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
 }
 
 /// A listener that is up.
@@ -98,22 +110,31 @@ pub enum SpoolState {
 pub struct Lane {
     /// Name.
     pub name: String,
+    /// The pool whose queue it serves: lanes of one pool share theirs. Its own name if it is alone.
+    #[serde(default)]
+    pub pool: String,
     /// False: mail waits for it, but the configuration does not name it any more.
     pub configured: bool,
     /// Attempts under way.
     pub active: usize,
-    /// Attempts allowed at once.
+    /// Attempts allowed at once now: refusals bring it down, success brings it back.
     pub connection_permits: usize,
-    /// Messages allowed in any 60 seconds.
+    /// Attempts allowed at once as configured.
+    #[serde(default)]
+    pub connection_ceiling: usize,
+    /// Messages allowed in any 60 seconds, by the budget of that length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messages_per_minute: Option<u32>,
+    pub messages_per_minute: Option<u64>,
     /// Of them used.
-    pub used_this_minute: u32,
+    pub used_this_minute: u64,
+    /// What it draws on, by name.
+    #[serde(default)]
+    pub budgets: Vec<String>,
     /// Connections open, idle ones included.
     pub open_connections: usize,
     /// Connections idle.
     pub idle_connections: usize,
-    /// Messages queued, held ones not counted.
+    /// Messages queued for its pool, held ones not counted.
     pub queued: u64,
     /// When the first of them is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,9 +144,103 @@ pub struct Lane {
     /// A short rest that ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resting: Option<Resting>,
-    /// A pause that lasts until its cause is cured.
+    /// A pause that lasts until its cause is cured: the first of [`Status::breakers`] that stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+}
+
+/// A count in a rolling window, and its limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// `contoso/relay@contoso.com/recipients a day`
+    pub name: String,
+    /// `messages`, `recipients`, `external` or `external-under-provider-domain`.
+    pub counts: String,
+    /// The window's length.
+    pub window_seconds: u64,
+    /// In force now.
+    pub limit: u64,
+    /// As configured; refusals may have brought `limit` below it.
+    pub ceiling: u64,
+    /// No refusal brings `limit` below this.
+    pub floor: u64,
+    /// The last so many are for urgent mail.
+    pub reserve: u64,
+    /// Spent in the window that ends now; what is under way counts.
+    pub used: u64,
+    /// If nothing is left: when there is some again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_at: Option<Timestamp>,
+    /// Why `limit` is below `ceiling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<Learnt>,
+}
+
+/// A refusal that taught a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// Its words.
+    pub reason: String,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// Something that lanes need and that does not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// `path`, `credential`, `tenant` or `mailbox`.
+    pub scope: String,
+    /// Which one.
+    pub name: String,
+    /// Lanes whose mail waits for it.
+    pub lanes: Vec<String>,
+    /// Why, and what to do.
+    #[serde(flatten)]
+    pub pause: Paused,
+}
+
+/// How long the mail of a pool will take, if nothing more comes and nothing goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Which.
+    pub pool: String,
+    /// Messages that wait.
+    pub messages: u64,
+    /// When the last of them is handed over; absent: it cannot be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_at: Option<Timestamp>,
+    /// A budget that ends before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<Short>,
+}
+
+/// A budget that ends before the queue does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Short {
+    /// Which.
+    pub budget: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Trouble that somebody must know of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// `breaker`, `queue-age`, `expiry`, …
+    pub kind: String,
+    /// What it is about.
+    pub about: String,
+    /// `warning` or `critical`.
+    pub severity: String,
+    /// What happened.
+    pub what: String,
+    /// What to do; empty if nothing need be done.
+    pub remedy: String,
+    /// The error's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Since.
+    pub since: Timestamp,
 }
 
 /// Messages in memory, by line.

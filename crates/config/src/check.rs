@@ -2,11 +2,14 @@
 //!
 //! Whatever is wrong is noted and the check goes on with what is left, so that all errors come at once.
 
+mod budgets;
 mod clients;
 mod files;
 mod listeners;
+mod login;
 mod machine;
 mod paths;
+mod telling;
 mod tenants;
 
 use std::collections::HashMap;
@@ -16,11 +19,11 @@ use std::time::Duration;
 
 use queue::RetryPolicy;
 
-use crate::config::{AdminSettings, Config, LogSettings};
+use crate::config::{AdminSettings, Config, Expiring, ExpirySource, LogSettings};
 use crate::problem::{Place, Sink};
 use crate::read::At;
 use crate::units::{Lasting, Size, Whole};
-use crate::values::SpoolKind;
+use crate::words::SpoolKind;
 use crate::written::{Admin, File, Queue, Spool};
 
 /// What the checks share.
@@ -39,6 +42,7 @@ impl Checker<'_> {
         let mut inbound = self.inbound(file, hostname.clone(), data_dir.clone());
         inbound.clients = self.clients(file, &inbound);
         let tenants = self.tenants(&file.tenant);
+        let alerts = self.alerts(file, &hostname, &tenants.plan);
         if file.client.is_absent() {
             self.sink.warn(
                 file.place,
@@ -46,16 +50,25 @@ impl Checker<'_> {
                 "add an entry, for example: [[client]] name = \"printers\" networks = [\"10.20.0.0/16\"]",
             );
         }
+        let listeners_certificate = inbound.tls.certificate.clone().map(|file| Expiring {
+            what: "TLS certificate of the listeners".to_owned(),
+            source: ExpirySource::Certificate(file),
+        });
         Config {
-            hostname,
             inbound,
             spool: self.spool(&file.spool.value, &data_dir),
             retry: self.retry(&file.queue.value),
             window: file.queue.value.window.number(),
             history: file.queue.value.history.duration(),
             grace: limits.grace.duration(),
+            plan: tenants.plan,
             lanes: tenants.lanes,
             routes: tenants.routes,
+            watch: telling::watch(&file.watch.value),
+            watch_times: telling::watch_times(&file.watch.value),
+            expiring: listeners_certificate.into_iter().chain(tenants.expiring).collect(),
+            reports: telling::reports(&file.reports.value, &hostname),
+            alerts,
             admin: self.admin(&file.admin.value, &data_dir),
             log: LogSettings {
                 filter: file.log.value.level.value.0.clone(),
@@ -64,6 +77,7 @@ impl Checker<'_> {
             warnings: Vec::new(),
             applications: tenants.applications,
             data_dir,
+            hostname,
         }
     }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use queue::{LaneSettings, RetryPolicy, Routes};
+use jiff::civil::Date;
+use m365::limits::defaults;
+use queue::{LaneName, Plan, RetryPolicy, Routes};
 use secret::Secret;
 use transport::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
 
@@ -30,10 +32,22 @@ pub struct Config {
     pub history: Duration,
     /// On shutdown, attempts and sessions may finish within this.
     pub grace: Duration,
-    /// One a path, in the order of the file.
+    /// Pools, lanes, budgets and breakers. Each path is a pool, in the order of the file.
+    pub plan: Plan,
+    /// How each lane of the plan reaches its next hop, in the same order.
     pub lanes: Vec<Lane>,
-    /// Which lane the mail of a sender domain goes to.
+    /// Which pool the mail of a sender domain goes to.
     pub routes: Routes,
+    /// From when on something is an incident: what the queue manager sees.
+    pub watch: qmgr::WatchSettings,
+    /// The same: what nobody sees but whoever looks at the calendar and the clock.
+    pub watch_times: WatchTimes,
+    /// What ends on a certain day.
+    pub expiring: Vec<Expiring>,
+    /// For reports to senders and owners.
+    pub reports: qmgr::ReportSettings,
+    /// Who is told of incidents.
+    pub alerts: alert::Settings,
     /// For the admin API.
     pub admin: AdminSettings,
     /// For the logs.
@@ -44,11 +58,11 @@ pub struct Config {
     pub(crate) applications: Vec<entra::Settings>,
 }
 
-/// A path of a tenant.
+/// How a lane reaches its next hop.
 #[derive(Clone, Debug)]
 pub struct Lane {
-    /// Its name and its permits.
-    pub settings: LaneSettings,
+    /// As in the plan.
+    pub name: LaneName,
     /// Name of the tenant.
     pub tenant: String,
     /// Whose rules apply.
@@ -63,6 +77,39 @@ pub struct Lane {
     pub ca: Option<PathBuf>,
     /// See there.
     pub auth: LaneAuth,
+    /// Connections at once.
+    pub connections: usize,
+    /// Recipients of a transaction.
+    pub recipients: usize,
+    /// Of one domain.
+    pub recipients_of_a_domain: Option<usize>,
+}
+
+/// From when on the calendar and the clock are trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchTimes {
+    /// Our clock may differ so much.
+    pub clock_skew: Duration,
+    /// Somebody is told so many days before something ends: from many to few, each once.
+    pub expiry_days: Vec<u32>,
+}
+
+/// Something that ends on a certain day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiring {
+    /// In words, unique: `client secret of contoso (application 6666…)`.
+    pub what: String,
+    /// Where the day is to be found.
+    pub source: ExpirySource,
+}
+
+/// See [`Expiring`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpirySource {
+    /// PEM; its first certificate says it. The file may be replaced at any time.
+    Certificate(PathBuf),
+    /// The configuration says it.
+    Date(Date),
 }
 
 /// How a lane proves itself.
@@ -114,17 +161,17 @@ impl Config {
     pub fn transports<E>(
         &self,
         token_source: impl FnMut(&entra::Settings) -> Result<entra::TokenSource, E>,
-    ) -> Result<Vec<(LaneSettings, SmtpSettings)>, E> {
+    ) -> Result<Vec<(LaneName, SmtpSettings)>, E> {
         let sources =
             self.applications.iter().map(token_source).map(|s| s.map(Arc::new)).collect::<Result<Vec<_>, E>>()?;
-        Ok(self.lanes.iter().map(|lane| (lane.settings.clone(), lane.transport(&self.hostname, &sources))).collect())
+        Ok(self.lanes.iter().map(|lane| (lane.name.clone(), lane.transport(&self.hostname, &sources))).collect())
     }
 }
 
 impl Lane {
     fn transport(&self, hello: &str, sources: &[Arc<entra::TokenSource>]) -> SmtpSettings {
         SmtpSettings {
-            lane: self.settings.name.clone(),
+            lane: self.name.clone(),
             kind: self.kind,
             host: self.host.clone(),
             port: self.port,
@@ -132,11 +179,13 @@ impl Lane {
             ca: self.ca.clone(),
             hello: hello.to_owned(),
             auth: self.auth.with(sources),
-            connections: self.settings.connections,
+            connections: self.connections,
+            recipients: self.recipients,
+            recipients_of_a_domain: self.recipients_of_a_domain,
             timeouts: Timeouts::default(),
-            messages_per_connection: 50,
-            connection_age: Duration::from_secs(600),
-            connection_idle: Duration::from_secs(60),
+            messages_per_connection: defaults::MESSAGES_PER_CONNECTION,
+            connection_age: defaults::CONNECTION_AGE,
+            connection_idle: defaults::CONNECTION_IDLE,
         }
     }
 }

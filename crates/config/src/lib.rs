@@ -13,13 +13,14 @@ mod reference;
 mod secrets;
 mod units;
 mod values;
+mod words;
 mod written;
 
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use config::{AdminSettings, Application, Config, Lane, LaneAuth, LogSettings};
+pub use config::{AdminSettings, Application, Config, Expiring, ExpirySource, Lane, LaneAuth, LogSettings, WatchTimes};
 pub use problem::{Errors, Problem};
 pub use reference::reference_markdown;
 

@@ -7,7 +7,6 @@ use argon2::password_hash::phc::PasswordHash;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use crate::nearest::nearest;
 use crate::problem::{Complaint, Sink};
 use crate::read::{Read, Sort, Spot, wrong_type};
 
@@ -272,87 +271,49 @@ impl FromText for Argon2id {
     }
 }
 
-/// One of a few words.
-pub(crate) trait Words: Copy + 'static {
-    /// Each with what it means.
-    const WORDS: &'static [(&'static str, Self)];
-    /// Words that later versions will know.
-    const PLANNED: &'static [&'static str] = &[];
-}
-
-/// See [`Words`].
+/// A day of the calendar: `2027-01-31`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OneOf<T>(pub(crate) T);
+pub(crate) struct Day(pub(crate) jiff::civil::Date);
 
-impl<T: Words> FromText for OneOf<T> {
-    const IS: &'static str = "a word";
+impl FromText for Day {
+    const IS: &'static str = "a day";
     fn from_text(text: &str) -> Result<Self, Complaint> {
-        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| *word == text) {
-            return Ok(Self(*value));
-        }
-        let known = format!("known here: {}", words::<T>(", "));
-        if T::PLANNED.contains(&text) {
-            return Err(Complaint::new(format!("= \"{text}\" is not supported by this version yet"), known));
-        }
-        let near = nearest(text, T::WORDS.iter().map(|(word, _)| *word));
-        let near = near.map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
-        Err(Complaint::new(format!("cannot be \"{text}\"{near}"), known))
-    }
-    fn sort_words() -> String {
-        format!("one of {}", words::<T>(", "))
+        let whole = text.len() == "2027-01-31".len();
+        let day = text.parse().ok().filter(|_| whole);
+        day.map(Self).ok_or_else(|| is_not::<Self>(text, "year, month and day, as in \"2027-01-31\""))
     }
 }
 
-fn words<T: Words>(between: &str) -> String {
-    T::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(between)
+/// Where syslog messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SyslogServer {
+    /// A datagram each.
+    Udp(SocketAddr),
+    /// A stream.
+    Tcp(SocketAddr),
+    /// A socket of this machine.
+    Local(PathBuf),
 }
 
-impl Words for inbound::TlsMode {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("none", Self::None),
-        ("opportunistic", Self::Opportunistic),
-        ("required", Self::Required),
-        ("implicit", Self::Implicit),
-    ];
+impl FromText for SyslogServer {
+    const IS: &'static str = "a syslog server";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let remedy =
+            "for example \"udp://192.0.2.10:514\", \"tcp://[2001:db8::1]:601\" or \"/dev/log\"; addresses, no names";
+        let server = match text.split_once("://") {
+            Some(("udp", address)) => address_or(address, 514).map(Self::Udp),
+            Some(("tcp", address)) => address_or(address, 601).map(Self::Tcp),
+            None if text.starts_with('/') && !text.contains('\0') => Some(Self::Local(PathBuf::from(text))),
+            _ => None,
+        };
+        server.ok_or_else(|| is_not::<Self>(text, remedy))
+    }
 }
 
-impl Words for transport::ClientTls {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("none", Self::None),
-        ("opportunistic", Self::Opportunistic),
-        ("required", Self::Required),
-        ("implicit", Self::Implicit),
-    ];
-}
-
-impl Words for transport::SmtpKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("submission", Self::Submission), ("smarthost", Self::Smarthost)];
-    const PLANNED: &'static [&'static str] = &["connector", "direct", "hve", "graph"];
-}
-
-impl Words for m365::Cloud {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("worldwide", Self::Worldwide), ("gcc-high", Self::GccHigh), ("dod", Self::Dod), ("china", Self::China)];
-}
-
-impl Words for entra::AssertionAlgorithm {
-    const WORDS: &'static [(&'static str, Self)] = &[("PS256", Self::Ps256), ("RS256", Self::Rs256)];
-}
-
-impl Words for telemetry::LogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("human", Self::Human), ("json", Self::Json)];
-}
-
-/// The spool's backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SpoolKind {
-    /// On this machine.
-    Embedded,
-}
-
-impl Words for SpoolKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("embedded", Self::Embedded)];
-    const PLANNED: &'static [&'static str] = &["postgres"];
+fn address_or(text: &str, port: u16) -> Option<SocketAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let whole = text.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, port)));
+    whole.filter(|address| address.port() != 0)
 }
 
 #[cfg(test)]
@@ -398,6 +359,20 @@ mod tests {
             &["http://a", "https://", "https://u@h", "https://h?x"],
         );
         fits::<Name>(&["printers", "10.0.0.1:25", "Drucker-Süd", "this machine"], &["", " a", "a/b", "a\n"]);
+    }
+
+    #[test]
+    fn days_and_syslog_servers_are_whole_or_refused() {
+        fits::<Day>(
+            &["2027-01-31", "2028-02-29"],
+            &["", "2027-02-29", "31.01.2027", "2027-01-31T00:00:00Z", "2027-1-31"],
+        );
+        fits::<SyslogServer>(
+            &["udp://192.0.2.10:514", "udp://192.0.2.10", "tcp://[::1]:601", "tcp://::1", "/dev/log"],
+            &["", "udp://logs.example:514", "192.0.2.10:514", "udp://192.0.2.10:0", "tls://192.0.2.10", "dev/log"],
+        );
+        let server = SyslogServer::from_text("tcp://[::1]").unwrap();
+        assert_eq!(server, SyslogServer::Tcp("[::1]:601".parse().unwrap()));
     }
 
     #[test]

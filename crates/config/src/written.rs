@@ -1,11 +1,14 @@
 //! The file as written: every table, every key, its default and its words. The reference page is made from this.
 
+mod telling;
+
 use std::net::SocketAddr;
 
 use entra::AssertionAlgorithm;
 use inbound::TlsMode;
 use ipnet::IpNet;
 use m365::Cloud;
+use queue::Unconfirmed;
 use telemetry::LogFormat;
 use transport::{ClientTls, SmtpKind};
 
@@ -13,8 +16,11 @@ use crate::read::{At, Defaulted, Many, Optional, Required, table};
 use crate::secrets::SecretSource;
 use crate::units::{Lasting, Size, Whole};
 use crate::values::{
-    Address, Argon2id, Domain, FilePath, HostName, HostPort, HttpsUrl, Name, OneOf, SenderPattern, SpoolKind, Text,
+    Address, Argon2id, Day, Domain, FilePath, HostName, HostPort, HttpsUrl, Name, SenderPattern, Text,
 };
+use crate::words::{Bounces, OneOf, SpoolKind};
+
+pub(crate) use self::telling::{Alert, MailAlert, Reports, Syslog, Watch, Webhook};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -44,12 +50,18 @@ table! {
         queue: Defaulted<Queue>, default "{}";
         /// Bounds of sessions and connections.
         limits: Defaulted<Limits>, default "{}";
+        /// Who is told of trouble, and how.
+        alert: Many<Alert>, default "[]";
+        /// From when on something is trouble.
+        watch: Defaulted<Watch>, default "{}";
+        /// How senders and owners are told what became of their mail.
+        reports: Defaulted<Reports>, default "{}";
         /// Where `posthouse status` and its like, and monitoring, reach the relay.
         admin: Defaulted<Admin>, default "{}";
         /// What is logged.
         log: Defaulted<Log>, default "{}";
     }
-    planned "alert", "alerts", "sender", "senders", "dkim", "route";
+    planned "sender", "senders", "dkim", "route";
 }
 
 table! {
@@ -81,8 +93,10 @@ table! {
         require_both: Defaulted<bool>, default "false";
         /// Reverse-paths that it may use: `user@domain`, `*@domain`, `*@*.domain` or `*`. The null reverse-path is always allowed.
         senders: Many<SenderPattern>, default "[]", otherwise "any address in the tenants' domains", example "[\"*@contoso.com\"]";
-        /// Mailbox of whoever answers for it.
+        /// Mailbox of whoever answers for it: devices cannot read mail.
         owner: Optional<Address>, example "\"it@contoso.com\"";
+        /// Who is told when its mail bounces or is delayed: `owner`, or `sender` (the reverse-path of each message).
+        bounces: Optional<OneOf<Bounces>>, otherwise "`owner` if there is one, else `sender`", example "\"owner\"";
         /// Largest message that it may send.
         size: Optional<Size<KIB, { 150 * MIB }>>, otherwise "`message_size` of `[limits]`", example "\"10 MiB\"";
         /// All its mail is urgent.
@@ -113,14 +127,25 @@ table! {
         cloud: Defaulted<OneOf<Cloud>>, default "\"worldwide\"";
         /// Sender domains that go by this tenant. Subdomains are named one by one.
         domains: Required<Vec<At<Domain>>>, example "[\"contoso.com\"]";
+        /// Further accepted domains of the tenant: recipients there are internal, as those in `domains` are.
+        internal_domains: Many<Domain>, default "[]", example "[\"contoso.onmicrosoft.com\"]";
+        /// Paid licences with a mailbox. From them follows how many external recipients the whole tenant may reach in any 24 hours:
+        /// 500 × licences^0.7 + 9,500. Without `licences`, `trial` or `external_recipients_per_day` the relay keeps no such budget.
+        licences: Optional<Whole<1, 10_000_000>>, example "25";
+        /// A trial tenant may reach 500 external recipients in any 24 hours.
+        trial: Defaulted<bool>, default "false";
+        /// The same limit given outright: for a tenant younger than 60 days, or where others send as well
+        /// (`Get-LimitsEnforcementStatus` shows it).
+        external_recipients_per_day: Optional<Whole<1, 100_000_000>>, otherwise "what follows from `licences` or `trial`", example "12006";
         /// What the application proves itself with.
         credential: Optional<Credential>, example "{ client_id = \"…\", client_secret = { file = \"secret\" } }";
         /// Only where the cloud's preset does not fit, and for tests.
         endpoints: Defaulted<Endpoints>, default "{}";
-        /// How mail is handed over. This version uses the first; the others may stand there already.
+        /// How mail is handed over: by the first. The others carry reports and alerts, as when the first is broken; this version sends
+        /// no other mail by them.
         path: Many<Path>, default "[]", example "[{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
     }
-    planned "limits", "connector", "alerts";
+    planned "connector";
 }
 
 table! {
@@ -130,6 +155,9 @@ table! {
         client_id: Required<Text>, example "\"66666666-7777-8888-9999-000000000000\"";
         /// Client secret: its value, not its id.
         client_secret: Optional<SecretSource>, example "{ file = \"secret\" }";
+        /// The day on which the client secret ends, as the portal shows it: a warning comes in time (`expiry_days` of `[watch]`). A
+        /// certificate says so itself.
+        expires: Optional<Day>, example "\"2027-01-31\"";
         /// Certificate, PEM.
         certificate: Optional<FilePath>, example "\"app.pem\"";
         /// Its private key, PEM.
@@ -154,7 +182,7 @@ table! {
 }
 
 table! {
-    /// A way out: `submission` to Exchange Online as one mailbox, or any other SMTP server as `smarthost`.
+    /// A way out: `submission` to Exchange Online as one mailbox or several, or any other SMTP server as `smarthost`.
     Path "[[tenant.path]]" {
         /// In the lane's name.
         name: Optional<Name>, otherwise "kind and mailbox, or kind and address", example "\"on-premises\"";
@@ -162,6 +190,9 @@ table! {
         kind: Required<OneOf<SmtpKind>>, example "\"submission\"";
         /// The mailbox to log in as. Needed by `submission`; on a `smarthost` it asks for a token (XOAUTH2).
         mailbox: Optional<Address>, example "\"relay@contoso.com\"";
+        /// `submission`, in place of `mailbox`: a pool. Each message goes by the mailbox with the most left of its limits, so every
+        /// sender needs SendAs on each of them: Exchange Online judges by the mailbox that logged in. Limits are those of one mailbox.
+        mailboxes: Many<Address>, default "[]", example "[\"relay1@contoso.com\", \"relay2@contoso.com\"]";
         /// With `password`: log in by user name and password in place of a token.
         username: Optional<Text>, example "\"relay@contoso.com\"";
         /// See `username`.
@@ -170,6 +201,22 @@ table! {
         connections: Optional<Whole<1, 1000>>, otherwise "3 for `submission`, 20 for `smarthost`", example "3";
         /// Messages in any 60 seconds. Exchange Online allows 30 to a mailbox.
         messages_per_minute: Optional<Whole<1, 100_000>>, otherwise "30 for `submission`, no limit for `smarthost`", example "30";
+        /// Recipients in any 24 hours. Exchange Online allows 10,000 to a mailbox; the tenant's outbound spam policy may allow fewer.
+        recipients_per_day: Optional<Whole<1, 100_000_000>>, otherwise "10000 for `submission`, no limit for `smarthost`", example "10000";
+        /// Recipients of one transaction; a message with more goes in several. Exchange Online takes 500 from a mailbox, up to 1,000 if
+        /// it is set so (`Set-Mailbox -RecipientLimits`).
+        recipients_per_message: Optional<Whole<1, 10_000>>, otherwise "500 for `submission`, 100 for `smarthost`", example "500";
+        /// How much of each budget of 24 hours is kept for urgent mail, in per cent.
+        urgent_reserve: Defaulted<Whole<0, 90>>, default "5";
+        /// When the link breaks, or the relay ends, while the last byte is on its way, a message may have arrived. `resend`: it is sent
+        /// again, perhaps a second time. `hold`: it waits until somebody has looked and says `posthouse release` or `remove`; each
+        /// message then costs one more sync of the disk.
+        unconfirmed: Defaulted<OneOf<Unconfirmed>>, default "\"resend\"";
+        /// `smarthost`: messages on the first, second, … day on which it sends, so that a new sending address gets known; after
+        /// that no limit by this. An interruption does not start it anew.
+        warm_up: Many<Whole<1, 100_000_000>>, default "[]", example "[50, 100, 500, 1000, 5000]";
+        /// `smarthost`: whether it may carry mail with the null reverse-path, as reports of bounces have. A mailbox never can.
+        null_reverse_path: Optional<bool>, otherwise "`true` for `smarthost`", example "false";
         /// `smarthost`: where it is; port 25 unless given (465 with `tls = "implicit"`).
         address: Optional<HostPort>, example "\"exchange.example:25\"";
         /// `smarthost`: `none`: plain text. `opportunistic`: STARTTLS if offered, its certificate unchecked. `required`: STARTTLS,
@@ -178,7 +225,7 @@ table! {
         /// `smarthost`: PEM of roots trusted in addition to the system's.
         ca: Optional<FilePath>, example "\"exchange-ca.pem\"";
     }
-    planned "recipients_per_day", "certificate", "key", "senders", "priority";
+    planned "certificate", "key", "senders", "priority";
 }
 
 table! {

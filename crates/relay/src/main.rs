@@ -2,6 +2,7 @@
 
 mod cli;
 mod devices;
+mod notices;
 mod relay;
 mod system;
 

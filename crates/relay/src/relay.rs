@@ -1,8 +1,9 @@
 //! One relay, wired: spool, transports, queue manager, listeners, admin. `serve` and `demo` both start it here.
 //!
-//! Order of starting: spool (recovers what was accepted), queue manager, admin, listeners: mail is taken only when all
-//! the rest can carry it. Stopping is the other way round.
+//! Order of starting: spool (recovers what was accepted), alerts, queue manager, admin, listeners: mail is taken only when all
+//! the rest can carry it. Stopping is the other way round, but for admin: it answers until the queue manager has stopped.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +12,12 @@ use anyhow::Context;
 use config::Config;
 use inbound::Inbound;
 use qmgr::QueueManager;
-use queue::{Clock, Intake, Spool};
-use telemetry::Metrics;
+use queue::{Clock, Intake, LaneName, Spool, Transport};
+use telemetry::{Incidents, Metrics};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::notices::{QueuePost, SpoolMemory};
 use crate::system::{self, SystemClock};
 
 /// A running relay.
@@ -28,9 +30,11 @@ pub(crate) struct Relay {
     ended: CancellationToken,
     stop_inbound: CancellationToken,
     stop_queue: CancellationToken,
+    stop_alerts: CancellationToken,
     stop_admin: CancellationToken,
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
+    alerts: JoinHandle<()>,
     admin: Vec<JoinHandle<()>>,
 }
 
@@ -41,18 +45,12 @@ impl Relay {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::default());
         let spool = open_spool(&config, &clock, &metrics).await?;
-        let settings = qmgr::Settings {
-            retry: config.retry.clone(),
-            window: config.window,
-            lanes: lanes(&config, &clock, &metrics)?,
-            routes: config.routes.clone(),
-            history: config.history,
-            grace: config.grace,
-        };
+        let (desk, worker) = alert::Desk::new(config.alerts.clone(), now_of(&clock));
+        let settings = queue_settings(&config, &clock, &metrics, Arc::new(desk.clone()))?;
         let (manager, handle) =
             QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
-        let stop_queue = CancellationToken::new();
-        let stop_inbound = CancellationToken::new();
+        let (memory, post) = (SpoolMemory(Arc::clone(&spool)), QueuePost(handle.clone()));
+        let [stop_queue, stop_inbound, stop_alerts, stop_admin] = [(); 4].map(|()| CancellationToken::new());
         let intake: Arc<dyn Intake> = Arc::new(handle.clone());
         let inbound = Inbound::bind(
             config.inbound.clone(),
@@ -67,6 +65,7 @@ impl Relay {
         let listening = Arc::new(AtomicBool::new(true));
         let state = admin::State {
             queue: handle,
+            alerts: desk,
             spool: Arc::clone(&spool),
             metrics,
             started_at: clock.now(),
@@ -76,13 +75,27 @@ impl Relay {
             listeners: listeners.clone(),
             listening: Arc::clone(&listening),
         };
-        let stop_admin = CancellationToken::new();
         let (admin, http) = serve_admin(&config, state, &stop_admin).await?;
         let ended = CancellationToken::new();
+        let telling = worker.run(Arc::new(memory), Arc::new(post), stop_alerts.clone());
+        let alerts = tokio::spawn(until_end(telling, ended.clone().drop_guard()));
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
         let taking = take_mail(inbound, stop_inbound.clone(), listening);
         let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
-        Ok(Self { listeners, http, spool, ended, stop_inbound, stop_queue, stop_admin, inbound, manager, admin })
+        Ok(Self {
+            listeners,
+            http,
+            spool,
+            ended,
+            stop_inbound,
+            stop_queue,
+            stop_alerts,
+            stop_admin,
+            inbound,
+            manager,
+            alerts,
+            admin,
+        })
     }
 
     /// Returns when a part that should run for ever has ended, by a fault of ours. What is left must be stopped: a relay
@@ -91,12 +104,14 @@ impl Relay {
         self.ended.cancelled().await;
     }
 
-    /// Sessions first, then attempts, then the store.
+    /// Sessions first, then attempts, then what is to be told of them, then the store.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop_inbound.cancel();
         self.inbound.await.context("the listeners failed")?;
         self.stop_queue.cancel();
         self.manager.await.context("the queue manager failed")?;
+        self.stop_alerts.cancel();
+        self.alerts.await.context("the alerts failed")?;
         self.stop_admin.cancel();
         for server in self.admin {
             let _ = server.await;
@@ -156,20 +171,46 @@ async fn open_spool(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metri
     Ok(Arc::new(spool))
 }
 
-type Lanes = Vec<(queue::LaneSettings, Arc<dyn queue::Transport>)>;
+fn now_of(clock: &Arc<dyn Clock>) -> Arc<dyn Fn() -> jiff::Timestamp + Send + Sync> {
+    let clock = Arc::clone(clock);
+    Arc::new(move || clock.now())
+}
 
-/// A transport for each lane; lanes of one application share its tokens.
-fn lanes(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Lanes> {
+fn queue_settings(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    incidents: Arc<dyn Incidents>,
+) -> anyhow::Result<qmgr::Settings> {
+    Ok(qmgr::Settings {
+        retry: config.retry.clone(),
+        window: config.window,
+        plan: config.plan.clone(),
+        transports: transports(config, clock, metrics)?,
+        routes: config.routes.clone(),
+        history: config.history,
+        grace: config.grace,
+        incidents,
+        reports: config.reports.clone(),
+        watch: config.watch.clone(),
+    })
+}
+
+/// One for each lane; lanes of one application share its tokens.
+fn transports(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<BTreeMap<LaneName, Arc<dyn Transport>>> {
     let catalogue = m365::Catalogue::builtin();
     let source = |settings: &entra::Settings| {
-        let clock = Arc::clone(clock);
-        let source = entra::TokenSource::new(settings.clone(), Arc::new(move || clock.now()))?;
+        let source = entra::TokenSource::new(settings.clone(), now_of(clock))?;
         Ok::<_, entra::TokenError>(source.with_metrics(Arc::clone(metrics)))
     };
-    let transport = |(lane, settings): (queue::LaneSettings, transport::SmtpSettings)| {
+    let transport = |(lane, settings): (LaneName, transport::SmtpSettings)| {
         let transport = transport::SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(clock))
-            .with_context(|| format!("cannot set up the path {}", lane.name))?;
-        Ok((lane, Arc::new(transport) as Arc<dyn queue::Transport>))
+            .with_context(|| format!("cannot set up the path {lane}"))?;
+        Ok((lane, Arc::new(transport) as Arc<dyn Transport>))
     };
     config.transports(source)?.into_iter().map(transport).collect()
 }

@@ -1,11 +1,13 @@
 //! Who may relay. Nothing here may make an open relay, and nobody may send as a domain that has no way out.
 
 use inbound::{ClientEntry, User, Verifier};
+use smtp::ForwardPath;
 
 use crate::check::Checker;
 use crate::read::At;
 use crate::units::size_words;
 use crate::values::SenderPattern;
+use crate::words::{Bounces, OneOf};
 use crate::written::{self, Client, File, Limits, Tenant};
 
 impl Checker<'_> {
@@ -29,11 +31,26 @@ impl Checker<'_> {
             require_both: client.require_both.value,
             senders: client.senders.value.iter().map(|sender| sender.value.0.clone()).collect(),
             owner: client.owner.as_ref().map(|owner| owner.value.0.to_string()),
+            report_to: self.report_to(client),
             size: client.size.as_ref().map(At::octets),
             urgent: client.urgent.value,
         };
         self.is_no_open_relay(client, &entry, inbound);
         Some(entry)
+    }
+
+    /// Who hears of bounces; `None`: the reverse-path.
+    fn report_to(&mut self, client: &Client) -> Option<ForwardPath> {
+        let bounces = client.bounces.as_ref();
+        if let Some(At { value: OneOf(Bounces::Owner), place }) = bounces
+            && client.owner.is_absent()
+        {
+            let remedy = "add `owner`, for example owner = \"it@contoso.com\"";
+            self.sink.error(*place, "`bounces` go to an owner that is not named", remedy);
+        }
+        let to_sender = bounces.is_some_and(|bounces| bounces.value.0 == Bounces::Sender);
+        let owner = client.owner.as_ref().filter(|_| !to_sender);
+        owner.map(|owner| ForwardPath::Mailbox(owner.value.0.clone()))
     }
 
     fn is_no_open_relay(&mut self, client: &Client, entry: &ClientEntry, inbound: &inbound::Settings) {

@@ -1,9 +1,9 @@
-//! Tenants: their domains, their application, and what follows from it for routing.
+//! Tenants: their domains, their application, their paths, and what follows from it for routing.
 
-use queue::{LaneName, Routes};
+use queue::{LaneName, Plan, PoolSettings, Routes};
 
 use crate::check::Checker;
-use crate::config::{Application, Lane};
+use crate::config::{Application, Expiring, ExpirySource, Lane};
 use crate::problem::Place;
 use crate::read::{At, Many};
 use crate::values::is_domain;
@@ -12,9 +12,11 @@ use crate::written::{Credential, Tenant};
 /// What the tenants come to.
 #[derive(Default)]
 pub(super) struct Tenants {
+    pub(super) plan: Plan,
     pub(super) lanes: Vec<Lane>,
     pub(super) routes: Routes,
     pub(super) applications: Vec<entra::Settings>,
+    pub(super) expiring: Vec<Expiring>,
 }
 
 impl Checker<'_> {
@@ -28,14 +30,11 @@ impl Checker<'_> {
         let mut all = Tenants::default();
         let mut by_domain = Vec::new();
         for tenant in &tenants.value {
-            let lanes = self.tenant(&tenant.value, &mut all.applications);
-            if let Some(first) = lanes.first() {
-                by_domain
-                    .extend(domains(&tenant.value).map(|(domain, _)| (domain.to_owned(), first.settings.name.clone())));
+            if let Some(first) = self.tenant(&tenant.value, &mut all) {
+                by_domain.extend(domains(&tenant.value).map(|(domain, _)| (domain.to_owned(), first.clone())));
             }
-            all.lanes.extend(lanes);
         }
-        let otherwise: Option<LaneName> = by_domain.first().map(|(_, lane)| lane.clone());
+        let otherwise: Option<LaneName> = by_domain.first().map(|(_, pool)| pool.clone());
         all.routes = Routes::new(by_domain, otherwise);
         all
     }
@@ -57,11 +56,14 @@ impl Checker<'_> {
         }
     }
 
-    fn tenant(&mut self, tenant: &Tenant, applications: &mut Vec<entra::Settings>) -> Vec<Lane> {
+    /// The pool that takes its mail.
+    fn tenant(&mut self, tenant: &Tenant, all: &mut Tenants) -> Option<LaneName> {
         let application = self.application(tenant).map(|settings| {
-            applications.push(settings);
-            Application(applications.len() - 1)
+            all.applications.push(settings);
+            Application(all.applications.len() - 1)
         });
+        all.expiring.extend(self.expiring(tenant));
+        let external = self.external_limit(tenant);
         let paths = &tenant.path;
         if paths.is_absent() {
             let remedy = "add: path = [{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
@@ -70,17 +72,48 @@ impl Checker<'_> {
         if let Some(second) = paths.value.get(1) {
             self.sink.warn(
                 second.place,
-                "this version uses only the first path of a tenant",
-                "the others are checked, and kept for later",
+                "mail of this tenant goes by its first path only: this one carries reports and alerts, nothing else",
+                "another order makes another path the first; taking turns is for a later version",
             );
         }
-        let lanes: Vec<_> =
-            paths.value.iter().filter_map(|p| Some((self.lane(tenant, &p.value, application)?, p.place))).collect();
-        let names = lanes.iter().map(|(lane, place)| (lane.settings.name.to_string(), *place));
+        let mut ways = Vec::new();
+        for path in &paths.value {
+            ways.extend(self.way(tenant, &path.value, application, external).map(|way| (way, path.place)));
+        }
+        let names = ways.iter().flat_map(|(way, place)| names(&way.pool).map(|name| (name.to_string(), *place)));
         self.no_twins(names, |name| {
-            (format!("two paths make the lane {name}"), "give one of them a `name`".to_owned())
+            let remedy = "give one of them a `name`; a mailbox can be in one pool only";
+            (format!("two paths make the lane {name}"), remedy.to_owned())
         });
-        lanes.into_iter().map(|(lane, _)| lane).collect()
+        let first = ways.first().map(|(way, _)| way.pool.name.clone());
+        for (way, place) in ways {
+            self.add_budgets(&mut all.plan.budgets, way.budgets, place);
+            all.plan.pools.push(way.pool);
+            all.lanes.extend(way.lanes);
+        }
+        first
+    }
+
+    /// What of its credential ends on a certain day.
+    fn expiring(&mut self, tenant: &Tenant) -> Option<Expiring> {
+        let credential = &tenant.credential.as_ref()?.value;
+        let whose = format!("{}/{}", tenant.name.as_ref()?.value.0, credential.client_id.as_ref()?.value.0);
+        match (&*credential.expires, &*credential.certificate) {
+            (Some(expires), Some(_)) => {
+                let remedy = "take it out: the certificate says itself when it ends";
+                self.sink.error(expires.place, "`expires` is for a `client_secret`", remedy);
+                None
+            }
+            (Some(expires), None) => Some(Expiring {
+                what: format!("client secret of {whose}"),
+                source: ExpirySource::Date(expires.value.0),
+            }),
+            (None, Some(certificate)) => Some(Expiring {
+                what: format!("certificate of {whose}"),
+                source: ExpirySource::Certificate(self.resolve(&certificate.value)),
+            }),
+            (None, None) => None,
+        }
     }
 
     /// `None`: it has none, or it is unusable, which has been noted.
@@ -136,6 +169,12 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Each once: a pool of one lane has its name.
+fn names(pool: &PoolSettings) -> impl Iterator<Item = &LaneName> {
+    let lanes = pool.lanes.iter().map(|lane| &lane.name);
+    lanes.chain(Some(&pool.name).filter(|name| pool.lanes.iter().all(|lane| lane.name != **name)))
 }
 
 fn domains(tenant: &Tenant) -> impl Iterator<Item = (&str, Place)> {

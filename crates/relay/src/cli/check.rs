@@ -43,7 +43,7 @@ impl Check {
 fn summary(config: &config::Config, file: &ConfigFile) -> String {
     let listeners = count(config.inbound.listeners.len(), "listener");
     let clients = count(config.inbound.clients.len(), "client entry").replace("entrys", "entries");
-    let lanes: Vec<_> = config.lanes.iter().map(|lane| lane.settings.name.to_string()).collect();
+    let lanes: Vec<_> = config.lanes.iter().map(|lane| lane.name.to_string()).collect();
     format!("{}: good. {listeners}, {clients}, paths: {}", file.config.display(), lanes.join(", "))
 }
 

@@ -105,10 +105,13 @@ fn print_event(event: &Event) {
             lines.next().into_iter().for_each(|first| say(format!("{id}  {reverse_path}  {first}")));
             lines.for_each(|line| say(format!("{:13}  {line}", "")));
         }
-        Event::LanePaused { lane, pause } => {
-            say(format!("path {lane} PAUSED: {}\n  remedy: {}", pause.reason, pause.remedy))
+        Event::BreakerOpened(open) => {
+            let api::Breaker { scope, name, pause, .. } = open;
+            say(format!("{scope} {name} DOES NOT WORK: {}\n  remedy: {}", pause.reason, pause.remedy))
         }
-        Event::LaneRecovered { lane, after_seconds } => say(format!("path {lane} works again after {after_seconds} s")),
+        Event::BreakerClosed { scope, name, after_seconds } => {
+            say(format!("{scope} {name} works again after {after_seconds} s"))
+        }
         Event::Missed { events } => say(format!("({events} events missed)")),
     }
 }

@@ -276,7 +276,7 @@ fn tls(message: &api::Message) -> &str {
 }
 
 /// Local time to the second.
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

@@ -2,12 +2,21 @@
 
 use api::{Outcome, RecipientState, Remote, Step, StoryEvent};
 
+use super::show;
+
 /// One event as lines: the first says what happened, the others, indented, why and what to do.
 pub(super) fn lines(event: &StoryEvent) -> Vec<String> {
     match &event.step {
         Step::Accepted => vec!["accepted: on stable storage, queued".to_owned()],
         Step::Attempted { lane, took_ms, outcomes, notes } => attempted(lane, *took_ms, outcomes, notes),
         Step::Waiting { reason, hint, notes } => waiting(reason, hint.as_deref(), notes),
+        Step::Postponed { reason, until } => vec![format!("postponed until {}: {reason}", show::clock(*until))],
+        Step::Interrupted { recipients } => {
+            vec![format!("the relay ended during an attempt for {}: it may have arrived", recipients.join(", "))]
+        }
+        Step::Inquired { answer } => vec![format!("asked the next hop whether it had arrived: {answer}")],
+        Step::Reported { to, action, by: Some(by) } => vec![format!("told {to} that it is {action}: message {by}")],
+        Step::Reported { to, action, by: None } => vec![format!("{to} will be told that it is {action}, in a digest")],
         Step::Delayed => vec!["delayed: older than the warning time".to_owned()],
         Step::Expired => vec!["expired: its time was up".to_owned()],
         Step::Held { reason } => vec![format!("held: {reason}")],
