@@ -6,19 +6,20 @@
 //! When a transaction fails, each of its requests is tried again by itself, so that one that cannot succeed takes no other
 //! with it; on a full disk the reserve is given up first, after any other error the database is opened anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Class, LaneName, MessageId, SpoolError};
+use queue::{Class, LaneName, MessageId, Spend, SpoolError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::embedded::{Leased, Shared};
 use crate::files::{self, Point};
 use crate::gate::Broken;
+use crate::ledger::Sweep;
 use crate::pending::Pending;
 use crate::row::{Location, Place, Row};
 use crate::sync::Taken;
@@ -99,6 +100,15 @@ pub(crate) enum Ask {
         done: SyncSender<bool>,
     },
     Moved(Moved),
+    Sweep {
+        sweep: Sweep,
+        reply: Reply<Option<Sweep>>,
+    },
+    Remember {
+        key: String,
+        value: Option<String>,
+        reply: Reply<()>,
+    },
     Close {
         reply: Reply<()>,
     },
@@ -107,7 +117,14 @@ pub(crate) enum Ask {
 impl Ask {
     /// Its answer promises that it will survive a power cut.
     fn must_last(&self) -> bool {
-        matches!(self, Self::Record { .. } | Self::Prune { .. } | Self::NoteEnd { .. } | Self::Close { .. })
+        matches!(
+            self,
+            Self::Record { .. }
+                | Self::Prune { .. }
+                | Self::NoteEnd { .. }
+                | Self::Remember { .. }
+                | Self::Close { .. }
+        )
     }
 }
 
@@ -119,6 +136,25 @@ pub(crate) enum Done {
     Claimed(Vec<Claimed>),
     Instant(Option<Timestamp>),
     Number(u64),
+    Swept(Option<Sweep>),
+}
+
+/// A commit that failed, and may have taken effect all the same.
+#[derive(Debug)]
+struct Doubt {
+    /// The turn of the mark if it has.
+    turn: i64,
+    outcomes: Vec<(MessageId, (String, Vec<Spend>))>,
+}
+
+impl Doubt {
+    fn of(turn: i64, asks: &[Ask]) -> Self {
+        let outcome = |ask: &Ask| match ask {
+            Ask::Record { outcome, .. } => Some((outcome.id, (outcome.document.clone(), outcome.spent.clone()))),
+            _ => None,
+        };
+        Self { turn, outcomes: asks.iter().filter_map(outcome).collect() }
+    }
 }
 
 /// The thread.
@@ -140,6 +176,9 @@ pub(crate) struct Committer {
     pub(crate) more_to_tidy: bool,
     unsynced_since: Option<Instant>,
     doubtful: bool,
+    doubt: Option<Doubt>,
+    /// Outcomes in the database whose commit was taken for a failure.
+    untold: HashMap<MessageId, (String, Vec<Spend>)>,
     rest_until: Option<Instant>,
     pub(crate) verify_at: Option<Instant>,
     pub(crate) tidied_at: Option<Instant>,
@@ -162,6 +201,8 @@ impl Committer {
             more_to_tidy: true,
             unsynced_since: None,
             doubtful: false,
+            doubt: None,
+            untold: HashMap::new(),
             rest_until: None,
             verify_at: None,
             tidied_at: None,
@@ -304,21 +345,25 @@ impl Committer {
         if self.tables.is_none() && !self.reopen() {
             return Err(Trouble::Broken("the database is not open".to_owned()));
         }
+        self.resolve_doubt()?;
         let Some(tables) = self.tables.as_mut() else {
             return Err(Trouble::Broken("the database is not open".to_owned()));
         };
         let sync_due = self.unsynced_since.is_some_and(|since| now.duration_since(since) >= SYNC_WITHIN);
         let synced = sync_due || asks.iter().any(Ask::must_last);
         tables.begin(synced)?;
-        let (leases, doubtful) = (&self.shared.leases, self.doubtful);
+        let (leases, doubtful, untold) = (&self.shared.leases, self.doubtful, &self.untold);
         let mut transaction =
-            Transaction { tables, pending: &mut self.pending, leases, doubtful, changes: Changes::default() };
+            Transaction { tables, pending: &mut self.pending, leases, doubtful, untold, changes: Changes::default() };
         // A commit that changes nothing syncs nothing: the mark is written if only for the sync.
         let last_mark = (!synced).then_some(self.mark);
         let plan = Plan { overdue: overdue.then_some(now), deleted: &self.deleted, last_mark };
         let files = &*self.shared.files;
-        let result = apply(&mut transaction, asks, &plan)
-            .and_then(|done| commit(files, transaction.tables, synced).map(|()| done));
+        let mut doubt = None;
+        let result = apply(&mut transaction, asks, &plan).and_then(|done| {
+            let committed = commit(files, transaction.tables, synced);
+            committed.inspect_err(|_| doubt = transaction.changes.turn).map(|()| done)
+        });
         let changes = transaction.changes;
         match result {
             Ok((done, mark)) => {
@@ -328,15 +373,33 @@ impl Committer {
             Err(trouble) => {
                 tables.roll_back();
                 self.pending.roll_back();
+                self.doubt = doubt.map(|turn| Doubt::of(turn, asks));
                 changes.leased.iter().for_each(|id| self.shared.leases.end(*id));
                 Err(trouble)
             }
         }
     }
 
+    /// Looks whether a commit that failed has taken effect.
+    fn resolve_doubt(&mut self) -> Result<(), Trouble> {
+        let Some(doubt) = self.doubt.take() else { return Ok(()) };
+        match self.tables.as_ref().map_or(Ok(None), |tables| tables.turn().map(Some)) {
+            Ok(Some(turn)) if turn == doubt.turn => self.untold.extend(doubt.outcomes),
+            Ok(Some(_)) => {}
+            unknown => {
+                self.doubt = Some(doubt);
+                return unknown.map(|_| ());
+            }
+        }
+        Ok(())
+    }
+
     fn committed(&mut self, changes: Changes, mark: Place, synced: bool, now: Instant) {
         self.pending.commit();
+        // Before the lease ends: whoever has the next writes to the journal anew.
+        self.shared.journal.recorded(&changes.ended);
         for id in changes.ended {
+            self.untold.remove(&id);
             self.shared.leases.end(id);
         }
         for (id, location) in changes.relocated {
@@ -415,11 +478,14 @@ impl Committer {
                 Ask::NextDue { reply, .. } => {
                     let _ = reply.send(done.instant());
                 }
-                Ask::Settle { reply } | Ask::Close { reply } => {
+                Ask::Settle { reply } | Ask::Remember { reply, .. } | Ask::Close { reply } => {
                     let _ = reply.send(done.unit());
                 }
                 Ask::Prune { reply, .. } => {
                     let _ = reply.send(done.number());
+                }
+                Ask::Sweep { reply, .. } => {
+                    let _ = reply.send(done.swept());
                 }
                 Ask::NoteEnd { done: noted, .. } => {
                     let _ = noted.send(done.unit().is_ok());
@@ -472,6 +538,11 @@ fn apply_one(transaction: &mut Transaction<'_>, ask: &Ask) -> Result<Done, Troub
             Done::Unit
         }
         Ask::Prune { before, most, .. } => Done::Number(transaction.prune(*before, *most)?),
+        Ask::Sweep { sweep, .. } => Done::Swept(transaction.tables.sweep(sweep)?),
+        Ask::Remember { key, value, .. } => {
+            transaction.tables.remember(key, value.as_deref())?;
+            Done::Unit
+        }
         Ask::Forget { most } => Done::Number(transaction.forget(*most)?),
         Ask::NoteEnd { broken, .. } => {
             transaction.end_segment(*broken)?;
@@ -526,6 +597,14 @@ impl Done {
             Self::Failed(error) => Err(error),
             Self::Number(number) => Ok(number),
             _ => Ok(0),
+        }
+    }
+
+    fn swept(self) -> Result<Option<Sweep>, SpoolError> {
+        match self {
+            Self::Failed(error) => Err(error),
+            Self::Swept(next) => Ok(next),
+            _ => Ok(None),
         }
     }
 

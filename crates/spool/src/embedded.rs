@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{
-    BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, LaneDepth, LaneName, Listing, Message,
-    MessageId, NewMessage, Spool, SpoolError, SpoolHealth, SpoolState,
+    BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, LaneDepth, LaneName, LastByte, Listing,
+    Message, MessageId, NewMessage, Spend, Spool, SpoolError, SpoolHealth, SpoolState,
 };
 use telemetry::Metrics;
 use tokio::sync::oneshot;
@@ -17,21 +18,28 @@ use tokio::sync::oneshot;
 use crate::appender::{Append, Appender, Order};
 use crate::body::{self, Finished};
 use crate::committer::{Ask, Committer, Work};
-use crate::files::{Files, System};
+use crate::files::{self, Files, System};
 use crate::gate::Gate;
+use crate::journal::{Journal, Written};
 use crate::lease::Leases;
+use crate::ledger::Sweep;
 use crate::memory::{Memory, Receiving};
 use crate::reads::{self, Reader};
 use crate::recovery::{self, Recovered, RecoveryError};
 use crate::reserve::Room;
-use crate::row::{Columns, Location, nanoseconds};
+use crate::row::{Columns, Location, milliseconds_up, nanoseconds};
 use crate::store::{self, Store};
 use crate::sync::{Inbox, lock};
 use crate::tables::{self, Tables};
+use crate::transaction::Outcome;
 use crate::{OpenError, Settings, segment, sys};
 
 /// Rows of the history deleted in one transaction.
 const PRUNE: u32 = 2000;
+/// What was spent so long ago is added up by the second, in milliseconds.
+const YOUNG: i64 = 3_600_000;
+/// Octets of a key, and of what is remembered under it.
+const REMEMBERED: usize = 64 * 1024;
 
 /// The embedded backend. Dropped without [`Spool::close`] it stops as a killed process would: nothing is lost.
 #[derive(Debug)]
@@ -55,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) appends: Inbox<Order>,
     pub(crate) works: Inbox<Work>,
     pub(crate) leases: Leases,
+    pub(crate) journal: Journal,
     pub(crate) store: Store,
     pub(crate) room: Arc<Room>,
     pub(crate) gate: Gate,
@@ -63,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) history: u64,
     pub(crate) reader: Reader,
     last_id: Mutex<Option<MessageId>>,
+    /// The ledger is added up until then.
+    swept: AtomicI64,
     recovery: Vec<String>,
     _lock: File,
 }
@@ -134,12 +145,16 @@ impl Embedded {
         let Settings { dir, reserve, memory, history } = settings;
         make_dirs(&dir)?;
         let lock = take_lock(&dir)?;
-        let (tables, recovered) = open_database(&dir)?;
+        let (tables, Recovered { mark, last_id, journal, lines }) = open_database(&dir)?;
+        let journal = Journal::open(&dir, Arc::clone(&files), journal).map_err(|error| OpenError::Io {
+            what: "open the journal in",
+            path: dir.clone(),
+            error,
+        })?;
         for path in [Some(&*dir), dir.parent()].into_iter().flatten().filter(|path| !path.as_os_str().is_empty()) {
             let synced = sys::sync_dir(path);
             synced.map_err(|error| OpenError::Io { what: "sync the directory", path: path.to_owned(), error })?;
         }
-        let Recovered { mark, last_id, lines } = recovered;
         lines.iter().for_each(|line| tracing::warn!(dir = %dir.display(), "recovery: {line}"));
         let store = Store::open(&dir).map_err(|error| OpenError::Io { what: "read", path: dir.clone(), error })?;
         let shared = Arc::new(Shared {
@@ -151,12 +166,14 @@ impl Embedded {
             appends: Inbox::new(),
             works: Inbox::new(),
             leases: Leases::new(memory / 4),
+            journal,
             store,
             gate: Gate::default(),
             memory: Memory::new(memory),
             receiving: Receiving::default(),
             history,
             last_id: Mutex::new(last_id),
+            swept: AtomicI64::new(i64::MIN),
             recovery: lines,
             _lock: lock,
             dir,
@@ -194,6 +211,17 @@ impl Embedded {
         answer.map_err(|error| SpoolError::Failed(error.to_string()))?
     }
 
+    /// The journal needs more room than it has of its own: settling goes on, so the reserve is given up for it.
+    async fn write_without_reserve(&self, entry: LastByte) -> Result<Written, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let again = move || {
+            shared.room.give_up();
+            shared.journal.write(&entry)
+        };
+        let written = tokio::task::spawn_blocking(again).await;
+        written.map_err(std::io::Error::other).flatten().map_err(unwritten)
+    }
+
     async fn locate(&self, id: MessageId) -> Result<Location, SpoolError> {
         if let Some((location, _)) = self.shared.leases.find(id) {
             return Ok(location);
@@ -219,6 +247,11 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Joi
 
 fn closed() -> SpoolError {
     SpoolError::Closed("Posthouse is stopping".to_owned())
+}
+
+fn unwritten(error: std::io::Error) -> SpoolError {
+    let what = format!("the journal of attempts cannot be written: {error}");
+    if files::is_full(&error) { SpoolError::Full(what) } else { SpoolError::Failed(what) }
 }
 
 fn open_database(dir: &Path) -> Result<(Tables, Recovered), OpenError> {
@@ -310,43 +343,73 @@ impl Spool for Embedded {
         Ok(message)
     }
 
-    async fn ledger(&self, _since: Timestamp) -> Result<Vec<queue::Spend>, SpoolError> {
-        todo!()
+    async fn ledger(&self, since: Timestamp) -> Result<Vec<Spend>, SpoolError> {
+        self.read(move |reader| reader.ledger(milliseconds_up(since))).await
     }
 
-    async fn prune_ledger(&self, _before: Timestamp) -> Result<(), SpoolError> {
-        todo!()
+    async fn prune_ledger(&self, before: Timestamp) -> Result<(), SpoolError> {
+        let shared = &self.shared;
+        let (from, to) = (shared.swept.load(Ordering::Relaxed), milliseconds_up(shared.clock.now()) - YOUNG);
+        let sweep = Sweep::new(milliseconds_up(before), from, to);
+        let until = sweep.to;
+        let mut next = Some(sweep);
+        while let Some(sweep) = next {
+            next = self.ask(|reply| Ask::Sweep { sweep, reply }).await?;
+        }
+        shared.swept.store(until, Ordering::Relaxed);
+        Ok(())
     }
 
-    async fn journal(&self, _entry: queue::LastByte, _synced: bool) -> Result<(), SpoolError> {
-        todo!()
+    async fn journal(&self, entry: LastByte, synced: bool) -> Result<(), SpoolError> {
+        let written = match self.shared.journal.write(&entry) {
+            Err(error) if files::is_full(&error) => self.write_without_reserve(entry).await?,
+            written => written.map_err(unwritten)?,
+        };
+        if synced {
+            let shared = Arc::clone(&self.shared);
+            let synced = tokio::task::spawn_blocking(move || shared.journal.sync(written)).await;
+            synced.map_err(std::io::Error::other).flatten().map_err(unwritten)?;
+        }
+        Ok(())
     }
 
-    async fn interrupted(&self) -> Result<Vec<queue::LastByte>, SpoolError> {
-        todo!()
+    async fn interrupted(&self) -> Result<Vec<LastByte>, SpoolError> {
+        Ok(self.shared.journal.found())
     }
 
-    async fn remember(&self, _key: &str, _value: Option<&str>) -> Result<(), SpoolError> {
-        todo!()
+    async fn remember(&self, key: &str, value: Option<&str>) -> Result<(), SpoolError> {
+        let octets = key.len().max(value.map_or(0, str::len));
+        if octets > REMEMBERED {
+            let key: String = key.chars().take(100).collect();
+            return Err(SpoolError::Failed(format!(
+                "`{key}` is too long to be remembered: {octets} octets, at most {REMEMBERED} are possible"
+            )));
+        }
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        self.ask(|reply| Ask::Remember { key, value, reply }).await
     }
 
-    async fn remembered(&self, _prefix: &str) -> Result<Vec<(String, String)>, SpoolError> {
-        todo!()
+    async fn remembered(&self, prefix: &str) -> Result<Vec<(String, String)>, SpoolError> {
+        let prefix = prefix.to_owned();
+        self.read(move |reader| reader.remembered(&prefix)).await
     }
 
-    async fn record_spending(&self, message: Message, _spent: Vec<queue::Spend>) -> Result<(), SpoolError> {
+    async fn record_spending(&self, message: Message, spent: Vec<Spend>) -> Result<(), SpoolError> {
         let settled_at = message.is_settled().then(|| nanoseconds(self.shared.clock.now()));
-        let outcome = Box::new(crate::transaction::Outcome {
+        let outcome = Box::new(Outcome {
             id: message.id,
             columns: Columns::of(&message),
             document: document(&message)?,
             settled_at,
+            spent,
+            journal: self.shared.journal.next(),
         });
         drop(message);
         self.ask(|reply| Ask::Record { outcome, reply }).await
     }
 
     fn release(&self, id: MessageId) {
+        self.shared.journal.released(id);
         self.shared.leases.end(id);
     }
 
@@ -432,6 +495,8 @@ impl Spool for Embedded {
         join(&self.threads, |threads| threads.appender.take()).await;
         let written = self.ask(|reply| Ask::Close { reply }).await;
         self.shared.works.finish();
+        let shared = Arc::clone(&self.shared);
+        let _ = tokio::task::spawn_blocking(move || shared.journal.close()).await;
         // The last connection to close empties SQLite's log; that must be the one that can write.
         self.shared.reader.close();
         join(&self.threads, |threads| threads.committer.take()).await;

@@ -26,6 +26,12 @@ pub(crate) enum Point {
         synced: bool,
     },
     OpenDatabase,
+    CreateBig,
+    AllocateJournal,
+    WriteJournal,
+    SyncJournal,
+    /// What was written to the journal before the sync began is on stable storage.
+    SyncedJournal,
 }
 
 /// A failure, and how many octets had been written by then.
@@ -86,6 +92,23 @@ pub(crate) fn write(
         }
     }
     Ok(())
+}
+
+/// Writes all of it at an offset.
+pub(crate) fn write_at(files: &dyn Files, point: Point, file: &File, octets: &[u8], at: u64) -> io::Result<()> {
+    if let Err(fault) = files.before(point) {
+        sys::write_all_at(file, octets.get(..fault.written).unwrap_or(octets), at)?;
+        return Err(fault.error);
+    }
+    sys::write_all_at(file, octets, at)
+}
+
+/// It says nothing of the medium: the process, or the system, is short of something at the moment.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    use nix::libc::{EAGAIN, EINTR, EMFILE, ENFILE, ENOMEM};
+    let kind =
+        matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+    kind || matches!(error.raw_os_error(), Some(EAGAIN | EINTR | EMFILE | ENFILE | ENOMEM))
 }
 
 /// The disk is full, or this user's share of it.

@@ -1,8 +1,8 @@
 //! Where accepted mail survives. Backend `embedded`: SQLite for what is known of a message, segments for its bytes.
 //!
 //! The directory holds `spool.db` (readable with `sqlite3`), `seg/` (append-only segments of records, each a message's
-//! document and body), `big/` (bodies of 1 MiB and more, a file each), `reserve` (room for settling on a full disk) and two
-//! lock files.
+//! document and body), `big/` (bodies of 1 MiB and more, a file each), `attempts.journal` (what is on its way right now),
+//! `reserve` (room for settling on a full disk) and two lock files.
 //!
 //! A message is accepted when its record in the current segment is synced: one sync for all that wait at that moment. The
 //! row in the database follows, together with a mark: how far the segments have been taken over. A start reads what lies
@@ -14,8 +14,10 @@ mod committer;
 mod embedded;
 mod files;
 mod gate;
+mod journal;
 mod keeper;
 mod lease;
+mod ledger;
 mod memory;
 mod pending;
 mod reads;

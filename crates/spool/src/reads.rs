@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use queue::{Counters, Filter, LaneDepth, LaneName, Listing, Message, MessageId, SpoolError};
+use queue::{BudgetName, Counters, Filter, LaneDepth, LaneName, Listing, Message, MessageId, Spend, SpoolError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row::{Location, nanoseconds, natural, timestamp};
@@ -170,6 +170,50 @@ impl Reader {
 
     pub(crate) fn counters(&self) -> Result<Counters, SpoolError> {
         self.ask(counters)
+    }
+
+    /// What was spent since then, in milliseconds; oldest first.
+    pub(crate) fn ledger(&self, since: i64) -> Result<Vec<Spend>, SpoolError> {
+        let (mut spent, mut last) = (Vec::new(), (String::new(), i64::MIN));
+        loop {
+            let rows: Vec<(String, i64, i64)> = self.ask(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT budget, at, amount FROM spent WHERE (budget, at) > (?1, ?2) AND at >= ?3 \
+                     ORDER BY budget, at LIMIT ?4",
+                )?;
+                let arguments = params![last.0, last.1, since, ROWS];
+                statement.query_map(arguments, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+            })?;
+            let Some((budget, at, _)) = rows.last() else { break };
+            last = (budget.clone(), *at);
+            rows.into_iter().for_each(|(budget, at, amount)| add(&mut spent, &budget, at, natural(amount)));
+        }
+        spent.sort_by_key(|spend: &Spend| spend.at);
+        Ok(spent)
+    }
+
+    /// What is remembered under keys that begin so.
+    pub(crate) fn remembered(&self, prefix: &str) -> Result<Vec<(String, String)>, SpoolError> {
+        self.ask(|connection| {
+            let sql = "SELECT key, value FROM remembered WHERE key >= ?1 ORDER BY key";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([prefix], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            rows.take_while(|row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix))).collect()
+        })
+    }
+}
+
+/// Another row of the ledger. An entry holds less than a row can.
+fn add(spent: &mut Vec<Spend>, budget: &str, at: i64, mut amount: u64) {
+    let name = match spent.last() {
+        Some(last) if *last.budget.0 == *budget => last.budget.clone(),
+        _ => BudgetName(budget.into()),
+    };
+    let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX);
+    while amount > 0 {
+        let part = u32::try_from(amount).unwrap_or(u32::MAX);
+        amount -= u64::from(part);
+        spent.push(Spend { budget: name.clone(), at, amount: part });
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use queue::{Message, MessageId};
 
+use crate::journal::{self, Entry, Found as FoundInJournal};
 use crate::record::SEGMENT_HEADER;
 use crate::row::{Columns, Location, Place, Row};
 use crate::segment::{self, Found, Scan, Stored};
@@ -14,6 +15,8 @@ use crate::store;
 use crate::sys;
 use crate::tables::{SegmentChange, Tables, Trouble};
 
+/// Numbers for the entries of one run.
+const NUMBERS: i64 = 1 << 32;
 /// More lines are only counted.
 const LINES: usize = 100;
 
@@ -22,6 +25,7 @@ const LINES: usize = 100;
 pub(crate) struct Recovered {
     pub(crate) mark: Place,
     pub(crate) last_id: Option<MessageId>,
+    pub(crate) journal: FoundInJournal,
     pub(crate) lines: Vec<String>,
 }
 
@@ -46,6 +50,7 @@ pub(crate) fn recover(spool: &Path, tables: &mut Tables) -> Result<Recovered, Re
     tables.begin(true)?;
     let mut recovery = Recovery { spool, tables, last_id: tables.last_id()?, taken: 0, lines: Lines::default() };
     let next = recovery.run(mark, clean)?;
+    let journal = recovery.journal(clean)?;
     let Recovery { last_id, mut lines, taken, .. } = recovery;
     if taken > 0 {
         lines.first(format!(
@@ -54,7 +59,7 @@ pub(crate) fn recover(spool: &Path, tables: &mut Tables) -> Result<Recovered, Re
     }
     tables.set_mark(next, false)?;
     tables.commit()?;
-    Ok(Recovered { mark: next, last_id, lines: lines.done() })
+    Ok(Recovered { mark: next, last_id, journal, lines: lines.done() })
 }
 
 struct Recovery<'a> {
@@ -152,7 +157,7 @@ impl Recovery<'_> {
     }
 
     fn take(&mut self, row: &Row) -> Result<(), RecoveryError> {
-        if self.tables.insert_message(row, &row.columns, &row.document)? {
+        if self.tables.insert_message(row, &row.columns, &row.document, 0)? {
             let octets = row.location.octets.cast_signed();
             let change = SegmentChange { live: 1, live_octets: octets, octets };
             self.tables.change_segment(row.location.place.segment, change)?;
@@ -198,6 +203,34 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// What was under way when the last run ended. All rows are there by now.
+    fn journal(&mut self, clean: bool) -> Result<FoundInJournal, RecoveryError> {
+        let scan = journal::scan(self.spool)?;
+        for slot in &scan.bad {
+            let at = u64::from(*slot) * journal::SLOT;
+            self.lines.add(if clean {
+                format!("DAMAGE: attempts.journal, offset {at}: the entry cannot be read")
+            } else {
+                format!("attempts.journal, offset {at}: the entry cannot be read; most likely a write that was cut off")
+            });
+        }
+        let newest = scan.entries.iter().map(|entry| entry.number).max().unwrap_or(0);
+        let mut open = Vec::new();
+        for entry in scan.entries {
+            if is_open(self.tables, &entry)? {
+                open.push(entry);
+            }
+        }
+        if !open.is_empty() {
+            self.lines.add(format!(
+                "{} transactions were under way; whether their messages have arrived is not known",
+                open.len()
+            ));
+        }
+        let next = self.tables.take_numbers(newest + 1, NUMBERS)?;
+        Ok(FoundInJournal { next, open, bad: scan.bad, slots: scan.slots })
+    }
+
     /// Big bodies whose message was never accepted, or has been settled.
     fn big_bodies(&mut self) -> Result<(), RecoveryError> {
         let lock = sys::lock_file(&store::backup_lock_path(self.spool))?;
@@ -228,6 +261,19 @@ impl Recovery<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether nobody has recorded yet what came of it.
+fn is_open(tables: &Tables, entry: &Entry) -> Result<bool, Trouble> {
+    let Some((done_below, document)) = tables.journal_of(entry.last_byte.id)? else { return Ok(false) };
+    if entry.number < done_below {
+        return Ok(false);
+    }
+    // If it cannot be read, whoever reads it next says so.
+    let Ok(message) = serde_json::from_str::<Message>(&document) else { return Ok(true) };
+    let recipient = |index: u32| message.recipients.get(usize::try_from(index).ok()?);
+    let mut named = entry.last_byte.recipients.iter().filter_map(|index| recipient(*index));
+    Ok(named.any(|recipient| recipient.state.is_queued()))
 }
 
 /// The row that a record stands for.

@@ -116,6 +116,13 @@ pub(crate) fn timestamp(nanoseconds: i64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::MAX)
 }
 
+/// As in the ledger: milliseconds, rounded up, so that nothing leaves a window too early.
+pub(crate) fn milliseconds_up(at: Timestamp) -> i64 {
+    let exact = at.as_nanosecond();
+    let whole = exact.div_euclid(1_000_000);
+    i64::try_from(if exact.rem_euclid(1_000_000) == 0 { whole } else { whole + 1 }).unwrap_or(i64::MAX)
+}
+
 /// For SQLite, whose integers have a sign.
 pub(crate) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

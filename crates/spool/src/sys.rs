@@ -27,6 +27,11 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     file.read_exact_at(buffer, offset)
 }
 
+/// Writes all of it at an offset.
+pub(crate) fn write_all_at(file: &File, octets: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(octets, offset)
+}
+
 /// A new name in a directory is durable only when the directory is.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

@@ -11,7 +11,7 @@ use crate::row::{Columns, Counts, Location, Place, Row, class_name, integer, nat
 /// `PHSP`
 const APPLICATION: i64 = 0x5048_5350;
 /// Forwards only; the number of a migration is its place in this list.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_ledger.sql")];
 
 /// Its file.
 pub(crate) fn path(spool: &Path) -> PathBuf {
@@ -68,7 +68,7 @@ pub(crate) struct Known {
 /// The connection that writes.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    connection: Connection,
+    pub(crate) connection: Connection,
     synced: Option<bool>,
 }
 
@@ -115,13 +115,19 @@ impl Tables {
         Ok(())
     }
 
-    /// False if a row with this id is there already.
-    pub(crate) fn insert_message(&self, row: &Row, columns: &Columns, document: &str) -> Result<bool, Trouble> {
+    /// False if a row with this id is there already. `journal`: entries with a lower number are done with.
+    pub(crate) fn insert_message(
+        &self,
+        row: &Row,
+        columns: &Columns,
+        document: &str,
+        journal: i64,
+    ) -> Result<bool, Trouble> {
         let (place, at, counts) = (row.location.place, &row.location, &columns.counts);
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO message (id, lane, class, due, held, queued, handed_over, bounced, expired, removed, accepted_at, \
-             segment, offset, octets, body_at, size, checksum, big, document) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+             segment, offset, octets, body_at, size, checksum, big, document, journal) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
              ON CONFLICT (id) DO NOTHING",
         )?;
         let inserted = statement.execute(params![
@@ -144,15 +150,22 @@ impl Tables {
             at.checksum,
             at.big,
             document,
+            journal,
         ])?;
         Ok(inserted == 1)
     }
 
-    pub(crate) fn update_message(&self, id: MessageId, columns: &Columns, document: &str) -> Result<(), Trouble> {
+    pub(crate) fn update_message(
+        &self,
+        id: MessageId,
+        columns: &Columns,
+        document: &str,
+        journal: i64,
+    ) -> Result<(), Trouble> {
         let counts = &columns.counts;
         let mut statement = self.connection.prepare_cached(
             "UPDATE message SET lane = ?2, class = ?3, due = ?4, held = ?5, queued = ?6, handed_over = ?7, bounced = ?8, \
-             expired = ?9, removed = ?10, document = ?11 WHERE id = ?1",
+             expired = ?9, removed = ?10, document = ?11, journal = ?12 WHERE id = ?1",
         )?;
         statement.execute(params![
             id.to_i64(),
@@ -166,6 +179,7 @@ impl Tables {
             counts.expired,
             counts.removed,
             document,
+            journal,
         ])?;
         Ok(())
     }
@@ -343,12 +357,32 @@ impl Tables {
         })?)
     }
 
-    /// Always writes: a commit that changes nothing would not be synced, and neither would those before it.
-    pub(crate) fn set_mark(&self, mark: Place, clean: bool) -> Result<(), Trouble> {
+    /// Always writes: a commit that changes nothing would not be synced, and neither would those before it. Gives the turn:
+    /// if it is in the database later, this transaction has taken effect.
+    pub(crate) fn set_mark(&self, mark: Place, clean: bool) -> Result<i64, Trouble> {
+        let mut statement = self
+            .connection
+            .prepare_cached("UPDATE mark SET segment = ?1, offset = ?2, clean = ?3, turn = 1 - turn RETURNING turn")?;
+        let arguments = params![integer(mark.segment), integer(mark.offset), clean];
+        Ok(statement.query_row(arguments, |row| row.get(0))?)
+    }
+
+    /// See `set_mark`.
+    pub(crate) fn turn(&self) -> Result<i64, Trouble> {
+        Ok(self.connection.prepare_cached("SELECT turn FROM mark")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Numbers for the journal that nobody has had, from the one given back on; none is below `least`.
+    pub(crate) fn take_numbers(&self, least: i64, how_many: i64) -> Result<i64, Trouble> {
         let mut statement =
-            self.connection.prepare_cached("UPDATE mark SET segment = ?1, offset = ?2, clean = ?3, turn = 1 - turn")?;
-        statement.execute(params![integer(mark.segment), integer(mark.offset), clean])?;
-        Ok(())
+            self.connection.prepare_cached("UPDATE mark SET journal = max(journal, ?1) + ?2 RETURNING journal - ?2")?;
+        Ok(statement.query_row([least, how_many], |row| row.get(0))?)
+    }
+
+    /// What is done with of a queued message's journal, and its document.
+    pub(crate) fn journal_of(&self, id: MessageId) -> Result<Option<(i64, String)>, Trouble> {
+        let mut statement = self.connection.prepare_cached("SELECT journal, document FROM message WHERE id = ?1")?;
+        Ok(statement.query_row([id.to_i64()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
     /// The highest id that has a row.

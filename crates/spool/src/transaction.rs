@@ -3,16 +3,16 @@
 //! Nothing in memory changes for good before the commit: waiting rows are only touched, leases only noted, counts only
 //! summed up, so that a transaction that fails leaves no trace and can be tried again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use queue::{Class, LaneName, MessageId, SpoolError};
+use queue::{BudgetName, Class, LaneName, MessageId, Spend, SpoolError};
 use tokio::time::Instant;
 
 use crate::gate::Broken;
 use crate::lease::Leases;
 use crate::pending::Pending;
-use crate::row::{Columns, Counts, Location, Place, nanoseconds, timestamp};
+use crate::row::{Columns, Counts, Location, Place, milliseconds_up, nanoseconds, timestamp};
 use crate::tables::{SegmentChange, Tables, Trouble};
 
 /// A new state, to be recorded.
@@ -23,6 +23,16 @@ pub(crate) struct Outcome {
     pub(crate) document: String,
     /// Goes to the history, with this instant.
     pub(crate) settled_at: Option<i64>,
+    /// Goes to the ledger.
+    pub(crate) spent: Vec<Spend>,
+    /// Entries of the journal below this number are done with.
+    pub(crate) journal: i64,
+}
+
+impl Outcome {
+    fn is(&self, document: &str, spent: &[Spend]) -> bool {
+        self.document == document && self.spent == spent
+    }
 }
 
 /// A message handed out.
@@ -50,6 +60,10 @@ pub(crate) struct Changes {
     pub(crate) loosened: bool,
     /// Rows that the history has more, or fewer.
     pub(crate) history: i64,
+    /// What was spent, by budget and millisecond.
+    spent: BTreeMap<(BudgetName, i64), i64>,
+    /// The turn of the mark, if it was written.
+    pub(crate) turn: Option<i64>,
 }
 
 impl Changes {
@@ -79,6 +93,13 @@ impl Changes {
         self.segment(location.place.segment).octets += location.octets.cast_signed();
     }
 
+    fn spend(&mut self, spent: &[Spend]) {
+        for spend in spent {
+            let tick = (spend.budget.clone(), milliseconds_up(spend.at));
+            *self.spent.entry(tick).or_default() += i64::from(spend.amount);
+        }
+    }
+
     fn count(&mut self, old: &Counts, new: &Counts) {
         self.moved.handed_over += new.handed_over - old.handed_over;
         self.moved.bounced += new.bounced - old.bounced;
@@ -95,6 +116,8 @@ pub(crate) struct Transaction<'a> {
     pub(crate) leases: &'a Leases,
     /// An earlier commit failed in a way that leaves open whether it took effect.
     pub(crate) doubtful: bool,
+    /// Outcomes of such a commit that did take effect, though nobody was told.
+    pub(crate) untold: &'a HashMap<MessageId, (String, Vec<Spend>)>,
     pub(crate) changes: Changes,
 }
 
@@ -104,7 +127,7 @@ impl Transaction<'_> {
         for id in ids {
             let Some(row) = self.pending.waiting(*id) else { continue };
             let settled = self.doubtful && self.tables.settled(row.id)?;
-            if !settled && self.tables.insert_message(row, &row.columns, &row.document)? {
+            if !settled && self.tables.insert_message(row, &row.columns, &row.document, 0)? {
                 self.changes.weighs(&row.location);
                 self.changes.lives(&row.location);
                 self.changes.accepted += row.columns.counts.total();
@@ -153,6 +176,10 @@ impl Transaction<'_> {
             Ok(false) => self.record_known(outcome)?,
             Err(error) => return Ok(Err(error)),
         }
+        // Written twice an outcome is the same; what it has spent would be too much.
+        if !self.untold.get(&outcome.id).is_some_and(|(document, spent)| outcome.is(document, spent)) {
+            self.changes.spend(&outcome.spent);
+        }
         self.changes.ended.push(outcome.id);
         Ok(Ok(()))
     }
@@ -168,7 +195,7 @@ impl Transaction<'_> {
                 self.free(outcome.id, &location);
             }
             None => {
-                self.tables.insert_message(row, &outcome.columns, &outcome.document)?;
+                self.tables.insert_message(row, &outcome.columns, &outcome.document, outcome.journal)?;
                 self.changes.lives(&location);
             }
         }
@@ -189,7 +216,7 @@ impl Transaction<'_> {
                 self.changes.dies(&known.location);
                 self.free(outcome.id, &known.location);
             }
-            None => self.tables.update_message(outcome.id, &outcome.columns, &outcome.document)?,
+            None => self.tables.update_message(outcome.id, &outcome.columns, &outcome.document, outcome.journal)?,
         }
         self.changes.count(&known.counts, &outcome.columns.counts);
         Ok(())
@@ -307,9 +334,12 @@ impl Transaction<'_> {
         for (name, more) in counted.into_iter().filter(|(_, more)| *more != 0) {
             self.tables.count(name, more)?;
         }
+        for ((budget, at), amount) in &self.changes.spent {
+            self.tables.spend(&budget.0, *at, *amount)?;
+        }
         let mark = self.pending.mark();
         if clean || last != Some(mark) {
-            self.tables.set_mark(mark, clean)?;
+            self.changes.turn = Some(self.tables.set_mark(mark, clean)?);
         }
         Ok(mark)
     }

@@ -137,7 +137,7 @@ impl Rescue<'_> {
             self.segment(*segment)?;
         }
         let next = segments.last().map_or(1, |newest| newest + 1).max(self.old_mark().unwrap_or(1));
-        self.tables.set_mark(Place { segment: next, offset: 0 }, false).map_err(trouble)
+        self.tables.set_mark(Place { segment: next, offset: 0 }, false).map_err(trouble).map(|_| ())
     }
 
     fn old_mark(&self) -> Option<u64> {
@@ -255,7 +255,7 @@ impl Rescue<'_> {
             if let Some((document, columns)) = self.newest_state(&row) {
                 (row.document, row.columns) = (document, columns);
             }
-            self.tables.insert_message(&row, &row.columns, &row.document).map_err(trouble)?;
+            self.tables.insert_message(&row, &row.columns, &row.document, 0).map_err(trouble)?;
             self.count(&row.columns.counts)?;
             self.report.messages += 1;
         }

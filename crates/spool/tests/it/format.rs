@@ -82,5 +82,5 @@ async fn a_spool_of_format_1_is_read() {
     assert!(recovery[0].starts_with("2 accepted messages were taken over"), "{recovery:?}");
     drop(spool);
     let report = spool::tools::check(dir.path()).unwrap();
-    assert!(report.is_sound() && report.format == 1, "{report}");
+    assert!(report.is_sound() && report.format == 2, "{report}");
 }
