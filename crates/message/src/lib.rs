@@ -1,13 +1,17 @@
-//! The message as bytes: what its header section says that matters to a relay, what its content asks of a next hop,
-//! and the trace field that we add.
+//! The message as bytes: what its header section says that matters to a relay, what its content asks of a next hop, the trace
+//! field that we add; and mail of our own: plain text, and delivery status notifications.
 //!
-//! In: pieces of a message. Out: facts about it, and header fields as bytes. Never: I/O, a clock; the content is never
-//! changed here.
+//! In: pieces of a message, or what mail of ours is to say. Out: facts about it, header fields, messages as bytes. Never: I/O,
+//! a clock; the content is never changed here.
 
+pub mod dsn;
+mod encoding;
 mod header;
+mod letter;
 mod lines;
 mod scan;
 mod trace;
 
+pub use letter::{AutoSubmitted, Letter};
 pub use scan::{ContentFacts, HeaderFacts, Importance, ScanError, ScanLimits, Scanner};
 pub use trace::{Received, Via};
