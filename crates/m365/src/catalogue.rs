@@ -8,16 +8,19 @@ use serde::Deserialize;
 use smtp::Reply;
 
 use crate::matching::{Answer, CodePattern, Fit, ReplyPattern};
+use crate::own::{OwnRefusal, OwnTable};
 use crate::row::{About, Action, Breaker, Class, Evidence, Excess, Move, Reference, Row, Source, TextMatch, Where};
 
 const CODES: &str = include_str!("../data/codes.toml");
 const SOURCES: &str = include_str!("../data/sources.toml");
+const OWN: &str = include_str!("../data/own.toml");
 
 /// Every answer that is known.
 #[derive(Debug)]
 pub struct Catalogue {
     as_of: String,
     rows: Vec<Row>,
+    own: Vec<OwnRefusal>,
 }
 
 /// What is wrong with a table.
@@ -42,20 +45,27 @@ impl Catalogue {
     /// The one built in.
     pub fn builtin() -> Arc<Self> {
         static BUILTIN: OnceLock<Arc<Catalogue>> = OnceLock::new();
-        BUILTIN.get_or_init(|| Arc::new(Self::parse(CODES, SOURCES).expect("every test reads this table"))).clone()
+        BUILTIN.get_or_init(|| Arc::new(Self::parse(CODES, SOURCES, OWN).expect("every test reads this table"))).clone()
     }
 
-    fn parse(codes: &str, sources: &str) -> Result<Self, TableError> {
+    fn parse(codes: &str, sources: &str, own: &str) -> Result<Self, TableError> {
         let table: Table = toml::from_str(codes)?;
         let references: HashMap<String, Arc<Reference>> = toml::from_str(sources)?;
         let rows = table.code.into_iter().enumerate();
         let rows = rows.map(|(index, written)| written.check(index, &references)).collect::<Result<_, _>>()?;
-        Ok(Self { as_of: table.as_of, rows })
+        let own = toml::from_str::<OwnTable>(own)?.check();
+        let own = own.map_err(|(row, code)| TableError::Row { row, code, what: "code or reply cannot be read" })?;
+        Ok(Self { as_of: table.as_of, rows, own })
     }
 
     /// All rows, as listed.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// What this relay itself answers to devices when it refuses.
+    pub fn own(&self) -> &[OwnRefusal] {
+        &self.own
     }
 
     /// The day of the state of knowledge, `2026-11-20`.
@@ -96,7 +106,7 @@ impl Catalogue {
         named(code).or_else(|| named(&status))
     }
 
-    fn of(&self, source: Source) -> impl Iterator<Item = &Row> {
+    pub(crate) fn of(&self, source: Source) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.source == source)
     }
 }

@@ -65,6 +65,11 @@ impl ReplyPattern {
         Some(Self { codes, digit: None, strict })
     }
 
+    /// Whether it names exactly this one.
+    pub(crate) fn names(&self, code: u16) -> bool {
+        self.codes.contains(&code)
+    }
+
     /// How well the reply code agrees; `None` where it contradicts. The first digit is what the server binds itself to.
     pub(crate) fn fit(&self, code: u16) -> Option<Fit> {
         if self.codes.contains(&code) {
@@ -108,7 +113,7 @@ impl<'a> Answer<'a> {
 
 /// Exchange ends its refusals with `[host date id]`, older hosts with `[host]`. It says nothing about the refusal, and a
 /// host's name must not look like a word that a row asks for.
-fn without_server_tag(text: &str) -> &str {
+pub(crate) fn without_server_tag(text: &str) -> &str {
     let trimmed = text.trim_end_matches([' ', '.']);
     let Some(start) = trimmed.rfind('[').filter(|_| trimmed.ends_with(']')) else { return text };
     let (before, tag) = trimmed.split_at(start);
@@ -133,7 +138,8 @@ fn status_in(text: &str, code: u16) -> Option<EnhancedStatus> {
     first.or_else(|| words.filter_map(parse_status).find(|status| u16::from(status.class()) == code / 100))
 }
 
-fn parse_status(text: &str) -> Option<EnhancedStatus> {
+/// `5.7.139`, nothing else; of class 2, 4 or 5.
+pub(crate) fn parse_status(text: &str) -> Option<EnhancedStatus> {
     let mut parts = text.split('.').map(number);
     let (class, subject, detail) = (parts.next()??, parts.next()??, parts.next()??);
     let class = u8::try_from(class).ok().filter(|class| matches!(class, 2 | 4 | 5))?;

@@ -290,7 +290,7 @@ impl TextMatch {
     }
 
     /// An expression that does not compile is nowhere; a test compiles those of the built-in table.
-    fn is_in(&self, text: &str) -> bool {
+    pub(crate) fn is_in(&self, text: &str) -> bool {
         self.regex().is_some_and(|regex| regex.is_match(text))
     }
 

@@ -1,5 +1,4 @@
 //! The built-in table: every row can be reached by the answer it describes, and answers that look alike are told apart.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
 
 use posthouse_m365::{About, Action, Breaker, Catalogue, Class, Evidence, Excess, Row, Source, Where};
 use smtp::client::Stage;
