@@ -68,6 +68,12 @@ pub struct Incident {
 pub trait Incidents: Send + Sync + fmt::Debug {
     /// There is trouble (still).
     fn open(&self, incident: Incident);
+    /// As [`Self::open`], for trouble that comes nearer by steps (an end in 30, in 14, in 7 days): it is told again when the
+    /// stage is higher than any that was told since it opened.
+    fn open_stage(&self, incident: Incident, stage: u32) {
+        let _ = stage;
+        self.open(incident);
+    }
     /// It is over. `how`: in one line, empty if there is nothing to say. Nothing happens if it was not open.
     fn close(&self, kind: IncidentKind, about: &str, how: &str);
 }
@@ -105,6 +111,32 @@ impl IncidentKind {
             Self::Fault => "fault",
             Self::Test => "test",
         }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Severity {
+    /// `warning`, `critical`
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Warning, Self::Critical].into_iter().find(|severity| severity.name() == name)
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -148,5 +180,37 @@ impl Incidents for Recorded {
     }
     fn close(&self, kind: IncidentKind, about: &str, _how: &str) {
         self.keep(Told::Close(kind, about.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_severity_is_found_by_its_name() {
+        for kind in IncidentKind::ALL {
+            assert_eq!(IncidentKind::from_name(kind.name()), Some(kind));
+        }
+        for severity in [Severity::Warning, Severity::Critical] {
+            assert_eq!(Severity::from_name(severity.name()), Some(severity));
+        }
+        assert_eq!(IncidentKind::from_name("Breaker"), None);
+    }
+
+    #[test]
+    fn who_does_not_know_stages_is_told_of_each_opening() {
+        let recorded = Recorded::default();
+        let incident = Incident {
+            kind: IncidentKind::Expiry,
+            about: "a".to_owned(),
+            severity: Severity::Warning,
+            what: String::new(),
+            remedy: String::new(),
+            code: None,
+            lanes: Vec::new(),
+        };
+        recorded.open_stage(incident.clone(), 2);
+        assert_eq!(recorded.take(), [Told::Open(incident)]);
     }
 }
