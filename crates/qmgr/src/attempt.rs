@@ -1,7 +1,8 @@
-//! One attempt, in small steps: expiry, body, transport, settle, record, report.
+//! One attempt, in small steps: inquiry, expiry, body, transport, settle, reports, record.
 //!
 //! The lease is held from before the first step until the outcome is recorded. The lane hears of the end before the
-//! recording, so that its connection is not kept waiting for a disk.
+//! recording, so that its connection is not kept waiting for a disk. What was spent is recorded with the outcome, in one
+//! transaction.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -10,109 +11,127 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use queue::{
-    Attempt, AttemptReport, Body, BodyReader, Cost, Journal, LaneName, LaneVerdict, Message, MessageId, Outcome, SpoolError,
-    Terms, Transport, Unconfirmed, expire_check, settle,
+    Attempt, AttemptReport, Body, BodyReader, Cost, LaneName, LaneVerdict, Message, MessageId, Outcome, Spend, SpoolError,
+    Terms, expire_check, settle,
 };
 
 use crate::context::{Context, Due, Ended, Input, Serial};
-use crate::{record, tell};
+use crate::inquiry::{self, Asked};
+use crate::journal::Written;
+use crate::ways::Way;
+use crate::{record, report, stuck, tell};
 
 /// The spool could not give the body: again after this.
 const BODY_AGAIN: Duration = Duration::from_secs(10);
+/// Transactions of one attempt, however much is granted: the others wait for their turn.
+const TRANSACTIONS: usize = 16;
 
 pub(crate) struct Steps {
     pub(crate) context: Arc<Context>,
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) way: Arc<Way>,
     pub(crate) lane: LaneName,
     pub(crate) serial: Serial,
+    pub(crate) grant: Cost,
+}
+
+/// Of which recipients an attempt is made.
+struct Chosen {
+    recipients: Vec<u32>,
+    /// Others may go as soon as there is a permit.
+    others_may_go: bool,
+    /// Events of the story from before.
+    told: usize,
 }
 
 impl Steps {
     pub(crate) async fn run(self, mut message: Box<Message>) {
+        let told = message.story.len();
+        let selected = self.way.select(&message, self.grant);
+        let (recipients, others_may_go) = match inquiry::ask(&self, &mut message, selected).await {
+            Asked::Send(recipients) => (recipients, true),
+            Asked::SendWithout(recipients) => (recipients, false),
+            Asked::Wait => return self.put_aside(*message, told).await,
+        };
         let now = self.context.clock.now();
         if let Some(expired) = expire_check(&message, &self.context.retry, now) {
-            self.end(message.id, LaneVerdict::Neutral, Cost::default());
             tell::expired(&self.context, &expired, now);
-            return self.keep(expired, message.story.len()).await;
+            return self.put_aside(expired, told).await;
         }
         match self.context.spool.body(message.id).await {
-            Ok(body) => self.converse(message, body).await,
+            Ok(body) => self.converse(message, Chosen { recipients, others_may_go, told }, body).await,
             Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => {
-                self.end(message.id, LaneVerdict::Neutral, Cost::default());
-                let told = message.story.len();
                 self.hold(&mut message, &error);
-                self.keep(*message, told).await;
+                self.put_aside(*message, told).await;
             }
             Err(error) => self.put_off(&message, &error).await,
         }
     }
 
-    async fn converse(self, message: Box<Message>, body: BodyReader) {
+    async fn converse(self, message: Box<Message>, chosen: Chosen, body: BodyReader) {
         let damage = Arc::default();
         let body = Box::new(Watched { body, damage: Arc::clone(&damage) });
-        let report = self.attempt(&message, body).await;
-        let used = self.context.plan.lane(&self.lane).map(|(pool, _)| pool.used(&message, &report.results, report.messages));
-        self.end(message.id, report.lane.clone(), used.unwrap_or_default());
+        let report = self.attempt(&message, &chosen.recipients, body).await;
+        let used = self.way.pool.used(&message, &report.results, report.messages);
+        self.end(message.id, report.lane.clone(), used);
         let now = self.context.clock.now();
-        let (told, random) = (message.story.len(), spread(message.id, message.attempts));
-        let mut settled = settle(*message, &report, &self.terms(), now, random);
-        tell::attempted(&self.context, &settled, told, &report, now);
+        let spent = self.way.spends(used, now);
+        let random = spread(message.id, message.attempts);
+        let terms = self.terms(&message, &report).await;
+        let mut settled = settle(*message, &report, &terms, now, random);
+        if chosen.others_may_go {
+            go_on(&mut settled, &report, now);
+        }
+        tell::attempted(&self.context, &settled, &self.lane, chosen.told, &report, now);
         if let Some(error) = damage.get().filter(|_| !settled.is_settled()) {
             self.hold(&mut settled, error);
         }
-        self.keep(settled, told).await;
+        self.keep(settled, chosen.told, spent, report.results.iter().any(|(_, outcome)| is_handed_over(outcome))).await;
     }
 
-    fn terms(&self) -> Terms<'_> {
-        let unconfirmed = self.context.plan.lane(&self.lane).map_or(Unconfirmed::Resend, |(_, lane)| lane.unconfirmed);
-        Terms { lane: &self.lane, retry: &self.context.retry, unconfirmed }
+    async fn terms(&self, message: &Message, report: &AttemptReport) -> Terms<'_> {
+        let unconfirmed = report.results.iter().find(|(_, outcome)| matches!(outcome, Outcome::Unconfirmed { .. }));
+        let policy = match unconfirmed {
+            Some((indices, _)) => inquiry::policy(&self.context, &self.way, message, indices).await,
+            None => self.way.unconfirmed,
+        };
+        Terms { lane: &self.lane, retry: &self.context.retry, unconfirmed: policy }
     }
 
     /// Whatever happens inside comes out as a report.
-    async fn attempt(&self, message: &Message, body: BodyReader) -> AttemptReport {
-        let queued = message.recipients.iter().zip(0_u32..).filter(|(recipient, _)| recipient.state.is_queued());
-        let recipients: Vec<u32> = queued.map(|(_, index)| index).collect();
+    async fn attempt(&self, message: &Message, recipients: &[u32], body: BodyReader) -> AttemptReport {
         let now = self.context.clock.now();
-        let attempt = Attempt { message, recipients: recipients.clone(), transactions: 16, journal: &Unwritten };
-        let attempt = AssertUnwindSafe(self.transport.attempt(attempt, body, now)).catch_unwind();
+        let journal = Written::new(&self.context, message.id, &self.lane, self.way.unconfirmed);
+        let transactions = self.transactions();
+        let attempt = Attempt { message, recipients: recipients.to_vec(), transactions, journal: &journal };
+        let attempt = AssertUnwindSafe(self.way.transport.attempt(attempt, body, now)).catch_unwind();
         let cause = tokio::select! {
             biased;
             report = attempt => match report {
                 Ok(report) => return report,
                 Err(_) => {
-                    tracing::error!(
-                        alert = true,
-                        id = %message.id,
-                        lane = %self.lane,
-                        "the transport failed on this message by a fault of its own (a panic); it is tried again; \
-                         hint: please report this line and those before it"
-                    );
+                    tell::panicked(&self.context, message, &self.lane);
                     "the attempt broke off by a fault in the relay"
                 }
             },
             () = self.context.abandon.cancelled() => "the relay stopped before the attempt was over",
         };
         let took = self.context.clock.now().duration_since(now);
-        AttemptReport {
-            results: vec![(recipients, Outcome::Unconfirmed { cause: cause.to_owned() })],
-            lane: LaneVerdict::Neutral,
-            messages: 1,
-            took_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
-            notes: Vec::new(),
-        }
+        let (results, sent) = journal.broke_off(recipients, cause);
+        // One more may have got as far as MAIL.
+        let messages = sent.saturating_add(1).min(u32::try_from(transactions).unwrap_or(u32::MAX));
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or_default();
+        AttemptReport { results, lane: LaneVerdict::Neutral, messages, took_ms, notes: Vec::new() }
+    }
+
+    fn transactions(&self) -> usize {
+        usize::try_from(self.grant.messages).unwrap_or(TRANSACTIONS).clamp(1, TRANSACTIONS)
     }
 
     /// Without its bytes it can never go; only an operator can tell what they should be.
     fn hold(&self, message: &mut Message, error: &SpoolError) {
-        tracing::error!(
-            alert = true,
-            id = %message.id,
-            lane = %self.lane,
-            %error,
-            "the bytes of this message cannot be read; it is held; hint: `posthouse spool check` says what is damaged, \
-             `posthouse remove` gives it up"
-        );
+        tell::damaged(&self.context, message, &self.lane, error);
         message.hold(format!("{error}; hint: run `posthouse spool check`"), self.context.clock.now());
     }
 
@@ -130,11 +149,20 @@ impl Steps {
         self.context.tell(Input::Done(message.id, self.serial, Due::of(message)));
     }
 
-    /// Records the new state; `told`: events of its story that were known before.
-    async fn keep(&self, message: Message, told: usize) {
+    /// Nothing was sent, but the message is another now.
+    async fn put_aside(&self, message: Message, told: usize) {
+        self.end(message.id, LaneVerdict::Neutral, Cost::default());
+        self.keep(message, told, Vec::new(), false).await;
+    }
+
+    /// Reports and records the new state. `told`: events of its story that were known before; `through`: some of it was
+    /// handed over.
+    async fn keep(&self, mut message: Message, told: usize, spent: Vec<Spend>, through: bool) {
+        report::tell(&self.context, &mut message, told, self.context.clock.now()).await;
+        stuck::review(&self.context, &message, through.then_some(&self.lane));
         let (id, due) = (message.id, Due::of(&message));
         let news = tell::news(&self.context, &message, told);
-        let due = match record::keep(&self.context, message).await {
+        let due = match record::keep(&self.context, message, spent).await {
             true => due,
             false => due.map(|due| Due { at: self.context.clock.now() + BODY_AGAIN, ..due }),
         };
@@ -148,13 +176,23 @@ impl Steps {
     }
 }
 
-#[derive(Debug)]
-struct Unwritten;
+fn is_handed_over(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::HandedOver { .. })
+}
 
-#[async_trait]
-impl Journal for Unwritten {
-    async fn last_byte(&self, _recipients: &[u32]) -> Result<(), SpoolError> {
-        Ok(())
+/// Whether a recipient only did not fit into the attempt any more.
+fn is_left_over(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Deferred { counts: false, not_before: None, remote: None, hint: None, .. })
+}
+
+/// An attempt went well as far as it went, and there are recipients left that it had no room for: they wait for a permit,
+/// and for nothing else.
+fn go_on(message: &mut Message, report: &AttemptReport, now: Timestamp) {
+    let went_on = report.results.iter().any(|(_, outcome)| is_handed_over(outcome));
+    let well = |outcome: &Outcome| matches!(outcome, Outcome::HandedOver { .. } | Outcome::Bounced { .. }) || is_left_over(outcome);
+    let waits = !message.is_settled() && message.hold.is_none();
+    if waits && went_on && report.lane == LaneVerdict::Healthy && report.results.iter().all(|(_, outcome)| well(outcome)) {
+        message.due_at = message.due_at.min(now);
     }
 }
 

@@ -1,20 +1,24 @@
 //! What every task of the queue manager shares, and what the tasks tell the loop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use queue::{
-    Class, Clock, Cost, LaneName, LaneVerdict, Message, MessageId, Plan, Refill, RetryPolicy, Routes, Spool, SpoolError, Transport,
+    BreakerName, Class, Clock, Cost, LaneDepth, LaneName, LaneVerdict, Message, MessageId, Plan, Refill, RetryPolicy,
+    Routes, Spend, Spool, SpoolError, Transport,
 };
 use telemetry::{Incidents, Metrics};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::memory::Memory;
+use crate::stuck::Stuck;
+use crate::ways::Ways;
 use crate::words::Word;
-use crate::{Event, Report, OperatorError, ReportSettings};
+use crate::{Event, OperatorError, Report, ReportSettings};
 
 pub(crate) struct Context {
     pub(crate) spool: Arc<dyn Spool>,
@@ -23,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) retry: RetryPolicy,
     pub(crate) routes: Routes,
     pub(crate) plan: Plan,
+    /// The plan by name.
+    pub(crate) ways: Ways,
     pub(crate) transports: BTreeMap<LaneName, Arc<dyn Transport>>,
     pub(crate) incidents: Arc<dyn Incidents>,
     pub(crate) reports: ReportSettings,
@@ -35,10 +41,24 @@ pub(crate) struct Context {
     pub(crate) abandon: CancellationToken,
     /// Outcomes that the spool has refused to store so far; while there are any, nothing starts.
     pub(crate) unstored: AtomicUsize,
+    /// What must survive a restart.
+    pub(crate) memory: Memory,
+    /// Incidents about queued messages.
+    pub(crate) stuck: Stuck,
+    /// Breakers that are open, with the lanes that they stop.
+    pub(crate) stopped: Mutex<BTreeMap<BreakerName, Vec<LaneName>>>,
+}
+
+/// What the relay knew before it was started.
+pub(crate) struct Restored {
+    pub(crate) spent: Vec<Spend>,
+    pub(crate) remembered: Vec<(String, String)>,
 }
 
 /// To the loop. What holds a lease is given back if the loop is no longer there.
 pub(crate) enum Input {
+    /// What was known before the start: from now on things may start.
+    Restored(Restored),
     /// Just accepted, leased.
     Arrived(Box<Message>),
     /// An operator wants it tried now; leased.
@@ -54,7 +74,8 @@ pub(crate) enum Input {
     /// A message has come to a lane by another way.
     Due(Due),
     Probe(LaneName, oneshot::Sender<Result<(), OperatorError>>),
-    Status(oneshot::Sender<Report>),
+    /// With the depth of the lanes, for forecasts.
+    Status(Vec<LaneDepth>, oneshot::Sender<Report>),
 }
 
 /// What an attempt says about its lane.
@@ -99,8 +120,29 @@ impl Context {
             Input::Claimed(_, Ok((messages, _))) => messages.iter().for_each(|message| self.spool.release(message.id)),
             Input::Word(word) => word.answer(Err(OperatorError::Stopped)),
             Input::Probe(_, answer) => drop(answer.send(Err(OperatorError::Stopped))),
-            Input::Status(_) | Input::Claimed(..) | Input::Ended(..) | Input::Done(..) | Input::Due(_) => {}
+            Input::Restored(_)
+            | Input::Status(..)
+            | Input::Claimed(..)
+            | Input::Ended(..)
+            | Input::Done(..)
+            | Input::Due(_) => {}
         }
+    }
+
+    /// A breaker opened (with the lanes that it stops) or closed.
+    pub(crate) fn note_breaker(&self, name: &BreakerName, lanes: Option<Vec<LaneName>>) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        match lanes {
+            Some(lanes) => stopped.insert(name.clone(), lanes),
+            None => stopped.remove(name),
+        };
+    }
+
+    /// Whether something that the lane needs is open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "asked when a report or an alert chooses its way"))]
+    pub(crate) fn is_stopped(&self, lane: &LaneName) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.values().any(|lanes| lanes.contains(lane))
     }
 
     /// Publishes what `event` makes, if anybody listens.

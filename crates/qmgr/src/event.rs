@@ -104,8 +104,8 @@ pub enum OperatorError {
         /// What is missing, and what to do.
         reason: String,
     },
-    /// No lane of that name is configured.
-    #[error("no lane `{0}` is configured; `posthouse status` lists the lanes")]
+    /// Neither a lane nor a pool nor a breaker of that name is configured.
+    #[error("no path, pool or breaker is called `{0}`; `posthouse status` lists them")]
     NoLane(LaneName),
     /// Somebody else has had the message for too long.
     #[error("message {0} is in use; try again in a moment")]

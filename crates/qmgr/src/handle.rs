@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::context::{Context, Input};
 use crate::words::{Wish, Word};
-use crate::{Event, Notification, NotifyError, OperatorError, Report, report};
+use crate::{Event, Notification, NotifyError, OperatorError, Report, report, status};
 
 /// Cheap to clone. Works from before `run` until after its end: then arrivals are given back to the spool.
 #[derive(Clone)]
@@ -32,7 +32,8 @@ impl Handle {
     pub async fn remove(&self, id: MessageId) -> Result<Message, OperatorError> {
         self.word(id, Wish::Remove).await
     }
-    /// A resting or paused lane tries one message now.
+    /// A lane that rests, or is stopped, tries one message now: it, all lanes of a pool of that name, or all that a breaker of
+    /// that name stops.
     pub async fn probe(&self, lane: &LaneName) -> Result<(), OperatorError> {
         let (answer, answered) = oneshot::channel();
         self.context.tell(Input::Probe(lane.clone(), answer));
@@ -40,9 +41,7 @@ impl Handle {
     }
     /// The ways out; empty when the queue manager has stopped.
     pub async fn status(&self) -> Report {
-        let (answer, answered) = oneshot::channel();
-        self.context.tell(Input::Status(answer));
-        answered.await.unwrap_or_default()
+        status::ask(&self.context).await
     }
     /// Queues a notification of our own (an alert): from the mailbox of the lane that carries it, or with the null reverse-path
     /// where that lane does. Durable when it returns.

@@ -6,26 +6,34 @@
 //!
 //! Never: a message lost or tried twice at once. A lease of the spool stands for every message that is held in memory
 //! here; an outcome that is known is kept and recorded again until the spool takes it, and never obtained a second time.
-//!
-//! Not yet here: delivery status notifications. A message that bounces or expires is recorded with its reason, logged as
-//! a warning and published as an [`Event`]; nobody writes to its sender.
+//! A start on an empty ledger: nothing is sent before the spool has said what was sent before.
 
 mod attempt;
 mod context;
+mod delays;
 mod event;
 mod fetch;
 mod handle;
 mod housekeeping;
+mod inquiry;
+mod journal;
 mod manager;
+mod memory;
+mod postpone;
 mod record;
 mod report;
 mod reroute;
+mod restore;
+mod status;
+mod stuck;
 mod tell;
+mod watch;
+mod ways;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use queue::{Clock, LaneName, Plan, RetryPolicy, Routes, Scheduler, SchedulerSettings, Spool, Transport};
@@ -36,6 +44,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
 use crate::manager::Manager;
+use crate::memory::Memory;
+use crate::stuck::Stuck;
+use crate::ways::Ways;
 
 pub use event::{Event, LaneReport, MessageEvent, OperatorError, Report};
 pub use handle::Handle;
@@ -79,7 +90,6 @@ pub struct WatchSettings {
     pub budget_ahead: Duration,
 }
 
-
 /// How senders, and owners of devices, are told what became of their mail.
 #[derive(Clone, Debug)]
 pub struct ReportSettings {
@@ -117,6 +127,7 @@ impl QueueManager {
             metrics,
             retry: settings.retry,
             routes: settings.routes,
+            ways: Ways::new(&settings.plan, &settings.transports),
             plan: settings.plan.clone(),
             transports: settings.transports,
             incidents: settings.incidents,
@@ -127,6 +138,9 @@ impl QueueManager {
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             unstored: AtomicUsize::new(0),
+            memory: Memory::default(),
+            stuck: Stuck::default(),
+            stopped: Mutex::default(),
         });
         let manager = Manager {
             context: Arc::clone(&context),
@@ -134,10 +148,14 @@ impl QueueManager {
             inputs,
             grace: settings.grace,
             history: settings.history,
+            watch: settings.watch,
+            ready: false,
+            early: Vec::new(),
             waiting: HashMap::new(),
             busy: HashMap::new(),
             serial: 0,
             recording: 0,
+            postponing: 0,
         };
         (Self { manager }, Handle { context })
     }

@@ -9,20 +9,28 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Change, Class, Cost, LaneVerdict, Message, MessageId, Refill, Scheduler, SpoolError, Start};
+use queue::{
+    BreakerName, Change, Class, Cost, LaneName, LaneVerdict, Message, MessageId, Postpone, Refill, Scheduler, SpoolError, Start,
+};
+use telemetry::{Gauge, Incident, IncidentKind, Severity};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{Context, Due, Ended, Input, Serial};
+use crate::context::{Context, Due, Ended, Input, Restored, Serial};
 use crate::words::Word;
-use crate::{Event, LaneReport, OperatorError, Report, attempt, fetch, housekeeping, reroute, tell, words};
+use crate::{
+    Event, OperatorError, WatchSettings, attempt, delays, fetch, housekeeping, memory, postpone, report, reroute, restore,
+    status, tell, watch, words,
+};
 
 /// Inputs taken at once.
 const BATCH: usize = 256;
 /// Attempts that have ended and whose outcome is not yet recorded; above this nothing starts, so that a crash leaves few
 /// possible duplicates.
 const UNRECORDED: usize = 512;
+/// Messages that are being put off until their budget can bear them, at once.
+const POSTPONED: usize = 64;
 /// The spool could not be asked: again after this.
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
 /// After the grace period: attempts may say themselves what they came to.
@@ -39,6 +47,11 @@ pub(crate) struct Manager {
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) grace: Duration,
     pub(crate) history: Duration,
+    pub(crate) watch: WatchSettings,
+    /// What was known before the start has been heard: things may start.
+    pub(crate) ready: bool,
+    /// Operators' words from before that.
+    pub(crate) early: Vec<Word>,
     /// Messages in the scheduler's windows, leased.
     pub(crate) waiting: HashMap<MessageId, Box<Message>>,
     /// Messages that a task has.
@@ -46,19 +59,32 @@ pub(crate) struct Manager {
     pub(crate) serial: Serial,
     /// Attempts that have ended and are not yet recorded.
     pub(crate) recording: usize,
+    /// Messages that are being put off.
+    pub(crate) postponing: usize,
 }
 
 /// A task has the message; what operators want of it waits.
 pub(crate) struct Busy {
     serial: Serial,
     words: Vec<Word>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is being tried, or an operator's word is being followed.
+    UnderWay,
     /// The attempt has ended; its outcome is being recorded.
-    ended: bool,
+    Recording,
+    /// It makes room for others.
+    Postponing,
 }
 
 impl Manager {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        self.begin();
+        self.context.tasks.spawn(restore::run(Arc::clone(&self.context)));
+        let context = Arc::clone(&self.context);
+        self.context.tasks.spawn(async move { memory::run(&context).await });
         let stopped = stop.cancelled();
         tokio::pin!(stopped);
         let mut batch = Vec::with_capacity(BATCH);
@@ -77,29 +103,70 @@ impl Manager {
         self.stop().await;
     }
 
-    /// Every line may have mail in the spool; lanes that are no longer configured are seen to.
-    fn begin(&mut self) {
-        let now = self.context.clock.now();
-        let lanes: Vec<_> = self.context.plan.pools.iter().map(|pool| &pool.name).cloned().collect();
-        for lane in lanes {
+    /// What was known before the start is heard first; then every line may have mail in the spool, and everything else
+    /// begins.
+    fn begin(&mut self, restored: &Restored, now: Timestamp) {
+        self.scheduler.handle_ledger(&restored.spent, now);
+        for (key, value) in &restored.remembered {
+            self.scheduler.handle_remembered(key, value, now);
+        }
+        for breaker in self.scheduler.status(now).breakers {
+            self.note_breaker(&breaker.name, Some(breaker.lanes.clone()));
+            tell::opened(&self.context, &breaker.name, &breaker.pause, &breaker.lanes);
+        }
+        for pool in &self.context.plan.pools {
             for class in [Class::Urgent, Class::New, Class::Deferred] {
-                self.scheduler.handle_due_at(&lane, class, now);
+                self.scheduler.handle_due_at(&pool.name, class, now);
             }
         }
-        self.context.tasks.spawn(reroute::run(Arc::clone(&self.context)));
-        self.context.tasks.spawn(housekeeping::run(Arc::clone(&self.context), self.history));
+        let context = || Arc::clone(&self.context);
+        self.context.tasks.spawn(reroute::run(context()));
+        self.context.tasks.spawn(housekeeping::run(context(), self.history));
+        self.context.tasks.spawn(watch::run(context(), self.watch.clone()));
+        self.context.tasks.spawn(delays::run(context()));
+        self.context.tasks.spawn(report::run(context()));
+        self.ready = true;
+        std::mem::take(&mut self.early).into_iter().for_each(|word| self.handle_word(word));
     }
 
-    /// Starts what may start, fetches what may be fetched.
+    /// Starts what may start, puts off what must wait, fetches what may be fetched.
     fn advance(&mut self) {
-        let now = self.context.clock.now();
+        if self.ready {
+            let now = self.context.clock.now();
+            self.start_all(now);
+            while self.postpone_all(now) {
+                self.start_all(now);
+            }
+            while let Some(refill) = self.scheduler.poll_refill(now) {
+                self.context.tasks.spawn(fetch::run(Arc::clone(&self.context), refill, now));
+            }
+        }
+        self.remember();
+    }
+
+    fn start_all(&mut self, now: Timestamp) {
         while self.may_start()
             && let Some(start) = self.scheduler.poll_start(now)
         {
             self.start(start, now);
         }
-        while let Some(refill) = self.scheduler.poll_refill(now) {
-            self.context.tasks.spawn(fetch::run(Arc::clone(&self.context), refill, now));
+    }
+
+    /// Whether there was any.
+    fn postpone_all(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        while self.postponing < POSTPONED
+            && let Some(postpone) = self.scheduler.poll_postponed(now)
+        {
+            self.postpone(postpone);
+            any = true;
+        }
+        any
+    }
+
+    fn remember(&mut self) {
+        while let Some((key, value)) = self.scheduler.poll_remember() {
+            self.context.memory.note(key, value);
         }
     }
 
@@ -108,47 +175,74 @@ impl Manager {
         self.recording < UNRECORDED && self.context.unstored.load(Ordering::Relaxed) == 0
     }
 
-    /// When to look again without an input. While nothing may start, an input will come: the end of the recording.
+    /// When to look again without an input. While nothing may start, an input will come: what was known before the start,
+    /// or the end of the recording.
     fn wake_up(&self) -> Option<Instant> {
         let now = self.context.clock.now();
-        let at = self.scheduler.next_wakeup(now).filter(|_| self.may_start())?;
+        let at = self.scheduler.next_wakeup(now).filter(|_| self.ready && self.may_start())?;
         // Timers count milliseconds; a moment too late is better than a moment too early.
         let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default().min(LOOK_UP);
         Instant::now().checked_add(wait + Duration::from_millis(1))
     }
 
     fn start(&mut self, start: Start, now: Timestamp) {
-        let transport = self.context.transports.get(&start.lane).map(Arc::clone);
-        let (Some(message), Some(transport)) = (self.waiting.remove(&start.id), transport) else {
-            // Cannot be: the windows and `waiting` hold the same ids, the scheduler and `lanes` the same lanes.
-            tracing::error!(
-                alert = true,
-                id = %start.id,
-                lane = %start.lane,
-                "a message to be tried was not at hand; it is tried later"
-            );
-            self.context.spool.release(start.id);
-            self.scheduler.handle_ended(&start.lane, &LaneVerdict::Neutral, Cost::default(), now);
+        let way = self.context.ways.lane(&start.lane).map(Arc::clone);
+        let (Some(message), Some(way)) = (self.waiting.remove(&start.id), way) else {
+            self.missing(&start, now);
             return;
         };
         if start.probe {
-            tracing::info!(lane = %start.lane, id = %start.id, "probing the paused lane with one message");
+            tracing::info!(lane = %start.lane, id = %start.id, "probing with one message what has stopped the lane");
         }
         let serial = self.occupy(start.id);
-        let steps = attempt::Steps { context: Arc::clone(&self.context), transport, lane: start.lane, serial };
+        let context = Arc::clone(&self.context);
+        let steps = attempt::Steps { context, way, lane: start.lane, serial, grant: start.grant };
         self.context.tasks.spawn(steps.run(message));
+    }
+
+    /// Cannot be: the windows and `waiting` hold the same ids, the scheduler and the plan the same lanes.
+    fn missing(&mut self, start: &Start, now: Timestamp) {
+        tracing::error!(id = %start.id, lane = %start.lane, "a message to be tried was not at hand; it is tried later");
+        self.context.incidents.open(Incident {
+            kind: IncidentKind::Fault,
+            about: "the queue".to_owned(),
+            severity: Severity::Warning,
+            what: format!("message {} was to be tried in `{}` and was not at hand; it is tried later", start.id, start.lane),
+            remedy: "please report the lines of the log before this one".to_owned(),
+            code: None,
+            lanes: Vec::new(),
+        });
+        self.context.spool.release(start.id);
+        self.scheduler.handle_attempt_ended(&start.lane, start.id, &LaneVerdict::Neutral, Cost::default(), now);
+    }
+
+    fn postpone(&mut self, postpone: Postpone) {
+        let Some(message) = self.waiting.remove(&postpone.id) else { return };
+        let serial = self.occupy(postpone.id);
+        self.enter(postpone.id, serial, Stage::Postponing);
+        self.context.tasks.spawn(postpone::run(Arc::clone(&self.context), message, postpone, serial));
     }
 
     /// A task gets the message.
     fn occupy(&mut self, id: MessageId) -> Serial {
         let words = self.vacate(id, None);
         self.serial += 1;
-        self.busy.insert(id, Busy { serial: self.serial, words, ended: false });
+        self.busy.insert(id, Busy { serial: self.serial, words, stage: Stage::UnderWay });
         self.serial
+    }
+
+    /// The task of that serial has come to another stage.
+    fn enter(&mut self, id: MessageId, serial: Serial, stage: Stage) {
+        if let Some(busy) = self.busy.get_mut(&id).filter(|busy| busy.serial == serial) {
+            busy.stage = stage;
+            self.recording += usize::from(stage == Stage::Recording);
+            self.postponing += usize::from(stage == Stage::Postponing);
+        }
     }
 
     fn handle(&mut self, input: Input, now: Timestamp) {
         match input {
+            Input::Restored(restored) => self.begin(&restored, now),
             Input::Arrived(message) => self.handle_arrived(message),
             Input::Urged(message) => self.handle_urged(message),
             Input::Word(word) => self.handle_word(word),
@@ -156,18 +250,20 @@ impl Manager {
             Input::Ended(ended) => self.handle_ended(&ended, now),
             Input::Done(id, serial, due) => self.handle_done(id, serial, due),
             Input::Due(due) => self.scheduler.handle_due_at(&due.lane, due.class, due.at),
-            Input::Probe(lane, answer) => {
-                let known = self.scheduler.knows(&lane);
-                self.scheduler.probe_now(&lane, now);
-                drop(answer.send(if known { Ok(()) } else { Err(OperatorError::NoLane(lane)) }));
+            Input::Probe(name, answer) => {
+                let known = self.scheduler.probe_now(&name, now);
+                drop(answer.send(if known { Ok(()) } else { Err(OperatorError::NoLane(name)) }));
             }
-            Input::Status(answer) => drop(answer.send(self.status(now))),
+            Input::Status(depths, answer) => {
+                drop(answer.send(status::report(&self.context, &self.scheduler, &depths, now)));
+            }
         }
     }
 
     fn handle_arrived(&mut self, message: Box<Message>) {
         message.story.iter().for_each(|event| tell::publish(&self.context, &message, event));
-        if message.hold.is_some() {
+        if message.hold.is_some() || !self.ready {
+            // Once things may start, all that waits is fetched.
             self.context.spool.release(message.id);
         } else if !self.scheduler.knows(&message.lane) {
             self.context.tasks.spawn(reroute::one(Arc::clone(&self.context), message));
@@ -179,7 +275,8 @@ impl Manager {
 
     /// Into the window of its line if there is room, back to the spool otherwise.
     fn admit(&mut self, message: Box<Message>, class: Class) -> bool {
-        let taken = self.scheduler.handle_arrival(&message.lane, class, message.id, self.context.plan.pool(&message.lane).map(|pool| pool.cost(&message)).unwrap_or_default());
+        let cost = self.context.ways.pool(&message.lane).map(|pool| pool.cost(&message)).unwrap_or_default();
+        let taken = self.scheduler.handle_arrival(&message.lane, class, message.id, cost);
         if taken {
             self.waiting.insert(message.id, message);
         } else {
@@ -211,20 +308,23 @@ impl Manager {
                 return;
             }
         };
-        let pool = self.context.plan.pool(&refill.lane);
+        let pool = self.context.ways.pool(&refill.lane);
         let cost = |message: &Message| pool.map(|pool| pool.cost(message)).unwrap_or_default();
         let ids: Vec<_> = messages.iter().map(|message| (message.id, cost(message))).collect();
         self.waiting.extend(messages.into_iter().map(|message| (message.id, Box::new(message))));
         self.scheduler.handle_claimed(refill, &ids, next_due_at, now);
     }
 
+    /// What was spent counts from now: the ledger has the end of the attempt, which is a moment before, and a time that lies
+    /// before others already heard would look like a clock set back.
     fn handle_ended(&mut self, ended: &Ended, now: Timestamp) {
-        let changes = self.scheduler.handle_ended(&ended.lane, &ended.verdict, ended.used, now);
-        changes.into_iter().for_each(|change| self.tell_change(change, now));
-        if let Some(busy) = self.busy.get_mut(&ended.id).filter(|busy| busy.serial == ended.serial) {
-            busy.ended = true;
-            self.recording += 1;
+        let Ended { id, serial, lane, verdict, used } = ended;
+        if let LaneVerdict::Throttled(_) = verdict {
+            self.context.metrics.throttled(&lane.0);
         }
+        let changes = self.scheduler.handle_attempt_ended(lane, *id, verdict, *used, now);
+        changes.into_iter().for_each(|change| self.tell_change(change, now));
+        self.enter(*id, *serial, Stage::Recording);
     }
 
     fn handle_done(&mut self, id: MessageId, serial: Serial, due: Option<Due>) {
@@ -242,11 +342,16 @@ impl Manager {
             return Vec::new();
         }
         let Some(busy) = self.busy.remove(&id) else { return Vec::new() };
-        self.recording -= usize::from(busy.ended);
+        self.recording -= usize::from(busy.stage == Stage::Recording);
+        self.postponing -= usize::from(busy.stage == Stage::Postponing);
         busy.words
     }
 
     fn handle_word(&mut self, word: Word) {
+        if !self.ready {
+            self.early.push(word);
+            return;
+        }
         if let Some(busy) = self.busy.get_mut(&word.id) {
             busy.words.push(word);
             return;
@@ -262,31 +367,29 @@ impl Manager {
     fn tell_change(&self, change: Change, now: Timestamp) {
         match change {
             Change::Opened { breaker, pause, lanes } => {
-                tell::opened(&breaker, &pause);
+                self.note_breaker(&breaker, Some(lanes.clone()));
+                tell::opened(&self.context, &breaker, &pause, &lanes);
                 self.context.publish(|| Event::BreakerOpened { breaker, lanes, pause, at: now });
             }
             Change::Closed { breaker, open_for } => {
-                tell::closed(&breaker, open_for);
+                self.note_breaker(&breaker, None);
+                tell::closed(&self.context, &breaker, open_for);
                 self.context.publish(|| Event::BreakerClosed { breaker, open_for, at: now });
             }
             Change::Slowed { lane, what, reason } => tracing::warn!(%lane, what, reason, "slowed down"),
         }
     }
 
-    fn status(&self, now: Timestamp) -> Report {
-        let report = |status: queue::LaneStatus| {
-            let transport = self.context.transports.get(&status.name);
-            let (connections_open, connections_idle) = transport.map_or((0, 0), |transport| transport.connections());
-            LaneReport { status, connections_open, connections_idle }
-        };
-        let status = self.scheduler.status(now);
-        let lanes = status.lanes.into_iter().map(report).collect();
-        Report { lanes, budgets: status.budgets, breakers: status.breakers, forecasts: Vec::new() }
+    fn note_breaker(&self, name: &BreakerName, stops: Option<Vec<LaneName>>) {
+        let open = if stops.is_some() { 1.0 } else { 0.0 };
+        self.context.metrics.set_gauge(Gauge::BreakerOpen, &name.to_string(), open);
+        self.context.note_breaker(name, stops);
     }
 
     /// No new starts; what is under way may finish, then it is dropped; all leases go back.
     async fn stop(mut self) {
         self.context.stopping.cancel();
+        self.early.drain(..).for_each(|word| word.answer(Err(OperatorError::Stopped)));
         let waiting = self.scheduler.drain();
         waiting.into_iter().for_each(|id| self.context.spool.release(id));
         self.waiting.clear();
@@ -299,12 +402,18 @@ impl Manager {
         self.finish_until(deadline + LAST_WORDS).await;
         self.context.abandon.cancel();
         self.finish_until(deadline + AFTER_GRACE).await;
+        let in_good_order = self.ready && self.busy.is_empty();
         self.inputs.close();
         while let Ok(input) = self.inputs.try_recv() {
             self.context.give_back(input);
         }
+        self.remember();
+        self.context.memory.close();
         self.context.tasks.close();
         let _ = tokio::time::timeout(AFTER_GRACE, self.context.tasks.wait()).await;
+        if in_good_order {
+            let _ = tokio::time::timeout(LAST_WORDS, restore::ended(&self.context)).await;
+        }
     }
 
     async fn finish_until(&mut self, deadline: Instant) {
@@ -318,7 +427,7 @@ impl Manager {
             let now = self.context.clock.now();
             for input in batch.drain(..) {
                 match input {
-                    Input::Ended(..) | Input::Status(_) => self.handle(input, now),
+                    Input::Ended(..) | Input::Status(..) => self.handle(input, now),
                     Input::Done(id, serial, _) => {
                         let words = self.vacate(id, Some(serial));
                         words.into_iter().for_each(|word| word.answer(Err(OperatorError::Stopped)));

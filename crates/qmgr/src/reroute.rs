@@ -35,7 +35,7 @@ pub(crate) async fn run(context: Arc<Context>) {
 
 async fn all(context: &Context) -> Result<(), SpoolError> {
     for depth in context.spool.lanes().await? {
-        if context.plan.pool(&depth.lane).is_none() {
+        if context.ways.pool(&depth.lane).is_none() {
             pages(context, Filter { lane: Some(depth.lane), held: Some(false), ..Filter::default() }).await?;
         }
     }
@@ -63,7 +63,7 @@ async fn pages(context: &Context, filter: Filter) -> Result<(), SpoolError> {
 
 /// Its lane is gone, and if it is held, then for want of a path and not by an operator.
 fn concerns(context: &Context, message: &Message) -> bool {
-    context.plan.pool(&message.lane).is_none()
+    context.ways.pool(&message.lane).is_none()
         && match &message.hold {
             None => true,
             Some(hold) => ours(message, hold) && route(context, message).is_ok(),
@@ -122,8 +122,12 @@ pub(crate) fn relocate(context: &Context, message: &mut Message, now: Timestamp)
     Ok(())
 }
 
+/// A lane that has become one of a pool goes on there; otherwise the sender decides.
 fn route(context: &Context, message: &Message) -> Result<LaneName, String> {
-    let lane = context.routes.lane(&message.reverse_path).filter(|lane| context.plan.pool(lane).is_some());
+    if let Some(way) = context.ways.lane(&message.lane) {
+        return Ok(way.pool.name.clone());
+    }
+    let lane = context.routes.lane(&message.reverse_path).filter(|lane| context.ways.pool(lane).is_some());
     lane.cloned().ok_or_else(|| {
         format!(
             "{NO_PATH}{}; its former lane `{}` is gone; hint: add the sender's domain to a tenant that has a path, \

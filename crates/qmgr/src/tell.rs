@@ -1,29 +1,40 @@
 //! What people and programs are told: log lines, metrics, events.
 //!
-//! One line for each outcome, with the id, the lane, the number of recipients and the remote's code; one alert for each
-//! pause of a lane, with reason and remedy, and one line when it is over; one alert for a message that waits for somebody to
-//! act although its lane works.
+//! One line for each outcome, with the id, the lane, the number of recipients and the remote's code. One incident for each
+//! breaker that opens, with reason and remedy, until it closes; one for each sender whose mail is refused for a cause that
+//! somebody must see to although the lane works. Who hears of incidents, and their alerts in the log, is the business of
+//! whoever takes them.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{
-    AttemptReport, BreakerName, Happening, LaneVerdict, Message, Outcome, Pause, RecipientState, RemoteReply, StoryEvent,
+    AttemptReport, BreakerName, Happening, LaneName, LaneVerdict, Message, MessageId, Outcome, Pause, RecipientState,
+    RemoteReply, SpoolError, StoryEvent,
 };
+use telemetry::{Incident, IncidentKind, Severity};
 
 use crate::context::Context;
+use crate::stuck::{self, Cause};
 use crate::words::Wish;
 use crate::{Event, MessageEvent};
 
-/// After an attempt: the outcomes, and expiry if it followed. `told`: events of the story from before it.
-pub(crate) fn attempted(context: &Context, settled: &Message, told: usize, report: &AttemptReport, now: Timestamp) {
+/// After an attempt in that lane: the outcomes, and expiry if it followed. `told`: events of the story from before it.
+pub(crate) fn attempted(
+    context: &Context,
+    settled: &Message,
+    lane: &LaneName,
+    told: usize,
+    report: &AttemptReport,
+    now: Timestamp,
+) {
     for (indices, outcome) in &report.results {
-        match remedy(outcome, &report.lane).filter(|remedy| is_new(settled, told, remedy)) {
-            Some(remedy) => stuck_line(settled, indices.len(), outcome, remedy),
-            None => outcome_line(settled, indices.len(), outcome, report.took_ms),
+        outcome_line(settled, lane, indices.len(), outcome, report.took_ms);
+        if let Some(remedy) = remedy(outcome, &report.lane).filter(|remedy| is_new(settled, told, remedy)) {
+            refused(context, settled, lane, outcome, remedy);
         }
         let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
-        indices.iter().for_each(|_| context.metrics.outcome(&settled.lane.0, name, &code));
+        indices.iter().for_each(|_| context.metrics.outcome(&lane.0, name, &code));
         if matches!(outcome, Outcome::HandedOver { .. }) {
             context.metrics.handed_over_after(now.duration_since(settled.accepted_at).as_secs_f64().max(0.0));
         }
@@ -31,8 +42,8 @@ pub(crate) fn attempted(context: &Context, settled: &Message, told: usize, repor
     expired(context, settled, now);
 }
 
-fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms: u64) {
-    let (id, lane) = (message.id, &message.lane);
+fn outcome_line(message: &Message, lane: &LaneName, recipients: usize, outcome: &Outcome, took_ms: u64) {
+    let id = message.id;
     let code = remote(outcome).map(code).unwrap_or_default();
     match outcome {
         Outcome::HandedOver { remote, .. } => {
@@ -45,17 +56,11 @@ fn outcome_line(message: &Message, recipients: usize, outcome: &Outcome, took_ms
         }
         Outcome::Bounced { status, reason, hint, .. } => {
             let hint = hint.as_deref().unwrap_or_default();
-            tracing::warn!(
-                %id, %lane, recipients, code, took_ms, %status, reason, hint,
-                "bounced: its sender is not told by the relay"
-            );
+            tracing::warn!(%id, %lane, recipients, code, took_ms, %status, reason, hint, "bounced");
         }
         Outcome::Unconfirmed { cause } => {
-            let next = message.due_at;
-            tracing::warn!(
-                %id, %lane, recipients, took_ms, cause, %next,
-                "unconfirmed: it may have arrived; it is tried again and may come twice"
-            );
+            let (next, held) = (message.due_at, message.hold.is_some());
+            tracing::warn!(%id, %lane, recipients, took_ms, cause, %next, held, "unconfirmed: it may have arrived");
         }
     }
 }
@@ -81,17 +86,81 @@ fn is_new(message: &Message, told: usize, remedy: &str) -> bool {
     })
 }
 
-/// Once for a message: it waits for somebody to act.
-fn stuck_line(message: &Message, recipients: usize, outcome: &Outcome, remedy: &str) {
+/// It waits for somebody to act: once for each sender, lane and code.
+fn refused(context: &Context, message: &Message, lane: &LaneName, outcome: &Outcome, remedy: &str) {
     let Outcome::Deferred { reason, .. } = outcome else { return };
-    let (id, lane, next) = (message.id, &message.lane, message.due_at);
-    let (client, code) = (message.origin.client.as_ref(), remote(outcome).map(code).unwrap_or_default());
-    tracing::warn!(
-        alert = true,
-        %id, %lane, client, recipients, code, reason, remedy, %next,
-        "this message is refused although its lane works: it is kept, and tried again now and then until somebody acts; \
-         other mail goes on"
-    );
+    let (sender, client) = (message.reverse_path.to_string(), &message.origin.client);
+    let code = remote(outcome).map(code).filter(|code| !code.is_empty());
+    let incident = Incident {
+        kind: IncidentKind::Message,
+        about: format!("mail from {sender} in {lane}: {}", code.as_deref().unwrap_or("refused")),
+        severity: Severity::Critical,
+        what: format!(
+            "mail from {sender} (client `{client}`; first message {}) is refused although its lane `{lane}` works; it is \
+             kept, and tried again now and then: {reason}",
+            message.id
+        ),
+        remedy: remedy.to_owned(),
+        code,
+        lanes: Vec::new(),
+    };
+    stuck::open(context, incident, Cause { sender: Some(sender), lane: Some(lane.clone()) }, message.id);
+}
+
+/// The transport failed by a fault of its own.
+pub(crate) fn panicked(context: &Context, message: &Message, lane: &LaneName) {
+    let id = message.id;
+    tracing::error!(%id, %lane, "the transport failed on this message by a fault of its own (a panic); it is tried again");
+    let incident = Incident {
+        kind: IncidentKind::Fault,
+        about: format!("attempts in {lane}"),
+        severity: Severity::Critical,
+        what: format!("the relay failed on message {id} in `{lane}` by a fault of its own (a panic); it is tried again"),
+        remedy: "please report the lines of the log before this one".to_owned(),
+        code: None,
+        lanes: Vec::new(),
+    };
+    stuck::open(context, incident, Cause::default(), id);
+}
+
+/// The bytes of a message cannot be read: it is held.
+pub(crate) fn damaged(context: &Context, message: &Message, lane: &LaneName, error: &SpoolError) {
+    let id = message.id;
+    tracing::error!(%id, %lane, %error, "the bytes of this message cannot be read; it is held");
+    let incident = Incident {
+        kind: IncidentKind::Message,
+        about: format!("the bytes of message {id}"),
+        severity: Severity::Critical,
+        what: format!("the bytes of message {id} cannot be read, it is held: {error}"),
+        remedy: "`posthouse spool check` says what is damaged, `posthouse remove` gives the message up".to_owned(),
+        code: None,
+        lanes: Vec::new(),
+    };
+    stuck::open(context, incident, Cause::default(), id);
+}
+
+/// The next hop, asked, has it.
+pub(crate) fn arrived(
+    context: &Context,
+    message: &Message,
+    lane: &LaneName,
+    indices: &[u32],
+    remote: &RemoteReply,
+    now: Timestamp,
+) {
+    let (id, recipients, host) = (message.id, indices.len(), &remote.host);
+    tracing::info!(%id, %lane, recipients, host, "handed over: asked, the next hop has it, though nobody saw its answer");
+    let after = now.duration_since(message.accepted_at).as_secs_f64().max(0.0);
+    for _ in indices {
+        context.metrics.outcome(&lane.0, "handed-over", &code(remote));
+        context.metrics.handed_over_after(after);
+    }
+}
+
+/// A crash has cut an attempt off.
+pub(crate) fn interrupted(context: &Context, id: MessageId, lane: &LaneName, recipients: usize) {
+    tracing::warn!(%id, %lane, recipients, "unconfirmed: the last run ended while the last byte may have been on its way");
+    (0..recipients).for_each(|_| context.metrics.outcome(&lane.0, "unconfirmed", ""));
 }
 
 /// Recipients whose time was up just now.
@@ -103,7 +172,7 @@ pub(crate) fn expired(context: &Context, message: &Message, now: Timestamp) {
     let reasons: Vec<_> = expired.collect();
     if let Some(reason) = reasons.first() {
         let (id, lane, recipients) = (message.id, &message.lane, reasons.len());
-        tracing::warn!(%id, %lane, recipients, reason, "expired: its sender is not told by the relay");
+        tracing::warn!(%id, %lane, recipients, reason, "expired");
         reasons.iter().for_each(|_| context.metrics.outcome(&message.lane.0, "expired", ""));
     }
 }
@@ -115,6 +184,7 @@ pub(crate) fn word(context: &Context, wish: &Wish, message: &Message) {
         Wish::Hold { reason } => tracing::info!(%id, %lane, reason, "held by an operator"),
         Wish::Release => tracing::info!(%id, %lane, "released by an operator"),
         Wish::Retry => tracing::info!(%id, %lane, "to be tried now, by an operator's word"),
+        Wish::Warn => tracing::debug!(%id, %lane, "delayed"),
         Wish::Remove => {
             let removed = |state: &RecipientState| matches!(state, RecipientState::Removed { .. });
             let recipients = message.recipients.iter().filter(|recipient| removed(&recipient.state)).count();
@@ -124,21 +194,42 @@ pub(crate) fn word(context: &Context, wish: &Wish, message: &Message) {
     }
 }
 
-/// One alert for each pause.
-pub(crate) fn opened(breaker: &BreakerName, pause: &Pause) {
+/// An incident for each breaker that opens.
+pub(crate) fn opened(context: &Context, breaker: &BreakerName, pause: &Pause, lanes: &[LaneName]) {
     let Pause { code, reason, remedy, probe_after, .. } = pause;
-    tracing::error!(
-        alert = true,
-        %breaker, code, reason, remedy,
-        probe_after_secs = probe_after.as_secs(),
-        "lane paused: its mail is kept and waits; one message is tried now and then, and the lane goes on by itself \
-         when it works again"
-    );
+    tracing::warn!(%breaker, code, probe_after_secs = probe_after.as_secs(), "breaker open: mail is kept and waits");
+    context.incidents.open(Incident {
+        kind: IncidentKind::Breaker,
+        about: breaker.to_string(),
+        severity: Severity::Critical,
+        what: format!(
+            "mail waits: {reason}; it is kept, one message is tried now and then, and all goes on by itself when that works"
+        ),
+        remedy: remedy.clone(),
+        code: Some(code.clone()),
+        lanes: lanes.iter().map(LaneName::to_string).collect(),
+    });
 }
 
-/// And one line when it is over.
-pub(crate) fn closed(breaker: &BreakerName, paused_for: Duration) {
-    tracing::info!(%breaker, paused_for_secs = paused_for.as_secs(), "lane recovered: its mail goes on");
+/// And its end.
+pub(crate) fn closed(context: &Context, breaker: &BreakerName, open_for: Duration) {
+    tracing::info!(%breaker, open_for_secs = open_for.as_secs(), "breaker closed: mail goes on");
+    let how = format!("it works again after {}; the mail goes on", words(open_for));
+    context.incidents.close(IncidentKind::Breaker, &breaker.to_string(), &how);
+}
+
+/// `3 h 20 min`: for people, in two units at most.
+pub(crate) fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let largest = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
+    let mut rest = seconds;
+    let parts = units.iter().skip(largest).take(2).filter_map(|(size, unit)| {
+        let count = rest / size;
+        rest %= size;
+        (count > 0 || seconds == 0).then(|| format!("{count} {unit}"))
+    });
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// Events for what has come to a story that had `told` events before. Empty if nobody listens.
@@ -198,4 +289,19 @@ fn name(outcome: &Outcome) -> &'static str {
 fn code(remote: &RemoteReply) -> String {
     let code = remote.reply.code.get();
     remote.reply.status.map_or_else(|| code.to_string(), |status| format!("{code} {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_in_two_units_at_most() {
+        let told = |seconds| words(Duration::from_secs(seconds));
+        assert_eq!(told(0), "0 s");
+        assert_eq!(told(59), "59 s");
+        assert_eq!(told(3_600), "1 h");
+        assert_eq!(told(12_005), "3 h 20 min");
+        assert_eq!(told(3 * 86_400 + 59), "3 d");
+    }
 }

@@ -1,4 +1,4 @@
-//! Operators' words: hold, release, retry, remove. The message is taken (from the window, or from the spool), changed,
+//! Operators' words: hold, release, retry, remove; and the mark of a delay, which comes the same way. The message is taken (from the window, or from the spool), changed,
 //! recorded, given back.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use queue::{Happening, Message, MessageId, RecipientState, SpoolError, StoryEven
 use tokio::sync::oneshot;
 
 use crate::context::{Context, Due, Input, Serial};
-use crate::{OperatorError, reroute, tell};
+use crate::{OperatorError, report, reroute, stuck, tell};
 
 /// Somebody has the message (it is just arriving, or being fetched): ask again after this, so many times.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -22,6 +22,8 @@ pub(crate) enum Wish {
     Release,
     Retry,
     Remove,
+    /// Not an operator's: it has waited so long that its sender should know.
+    Warn,
 }
 
 /// A wish on its way.
@@ -71,18 +73,26 @@ pub(crate) async fn follow(context: Arc<Context>, mut word: Word, message: Optio
 
 /// Changes and records it. Out: the answer, and where the message stands now.
 async fn change(context: &Context, wish: &Wish, message: Message) -> (Result<Message, OperatorError>, Option<Due>) {
-    let (id, told, before) = (message.id, message.story.len(), Due::of(&message));
-    let changed = match apply(context, wish, message, context.clock.now()) {
+    let (id, told, before, now) = (message.id, message.story.len(), Due::of(&message), context.clock.now());
+    let mut changed = match apply(context, wish, message, now) {
         Ok(changed) => changed,
         Err(error) => {
             context.spool.release(id);
             return (Err(error), before);
         }
     };
+    if matches!(wish, Wish::Warn) {
+        if changed.story.len() == told {
+            context.spool.release(id);
+            return (Ok(changed), before);
+        }
+        report::tell(context, &mut changed, told, now).await;
+    }
     if let Err(error) = context.spool.record(changed.clone()).await {
         context.spool.release(id);
         return (Err(OperatorError::Spool(error)), before);
     }
+    stuck::review(context, &changed, None);
     tell::word(context, wish, &changed);
     tell::news(context, &changed, told).into_iter().for_each(|event| context.publish(|| event));
     if matches!(wish, Wish::Retry)
@@ -99,7 +109,7 @@ fn apply(context: &Context, wish: &Wish, mut message: Message, now: Timestamp) -
     match wish {
         Wish::Hold { reason } => message.hold(reason.clone(), now),
         Wish::Release => {
-            if context.plan.pool(&message.lane).is_none() {
+            if context.ways.pool(&message.lane).is_none() {
                 reroute::relocate(context, &mut message, now)
                     .map_err(|reason| OperatorError::NoPath { id: message.id, reason })?;
             }
@@ -120,6 +130,13 @@ fn apply(context: &Context, wish: &Wish, mut message: Message, now: Timestamp) -
                 recipient.state = RecipientState::Removed { at: now };
             }
             message.note(StoryEvent { at: now, what: Happening::Removed });
+        }
+        Wish::Warn => {
+            let late = now >= context.retry.warns_at(message.accepted_at);
+            if late && !message.warned && !message.is_settled() && message.hold.is_none() {
+                message.warned = true;
+                message.note(StoryEvent { at: now, what: Happening::Delayed });
+            }
         }
     }
     Ok(message)

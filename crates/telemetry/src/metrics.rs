@@ -27,6 +27,9 @@ pub struct Metrics {
     sync_seconds: Histogram,
     outcomes: Bounded<Outcome>,
     hand_over_seconds: Histogram,
+    throttles: Family<Lane, Counter>,
+    postponements: Family<Budget, Counter>,
+    reports: Bounded<Action>,
     token_requests: Bounded<TokenResult>,
     gauges: Vec<(Gauge, Measured)>,
 }
@@ -58,12 +61,29 @@ struct Lane {
     lane: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Budget {
+    budget: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Breaker {
+    breaker: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Action {
+    action: String,
+}
+
 type FloatLevel = Level<f64, AtomicU64>;
 
 #[derive(Debug)]
 enum Measured {
     Whole(FloatLevel),
     ByLane(Family<Lane, FloatLevel>),
+    ByBudget(Family<Budget, FloatLevel>),
+    ByBreaker(Family<Breaker, FloatLevel>),
 }
 
 impl Default for Metrics {
@@ -79,6 +99,9 @@ impl Default for Metrics {
             sync_seconds: Histogram::new(QUICK),
             outcomes: Bounded::default(),
             hand_over_seconds: Histogram::new(PATIENT),
+            throttles: Family::default(),
+            postponements: Family::default(),
+            reports: Bounded::default(),
             token_requests: Bounded::default(),
             gauges: Vec::new(),
         };
@@ -120,6 +143,12 @@ impl Metrics {
         r.register("outcomes", "Outcomes of recipients, by lane and the remote's code", self.outcomes.family.clone());
         let hand_over = "From acceptance to hand-over, a recipient each";
         r.register_with_unit("hand_over", hand_over, Unit::Seconds, self.hand_over_seconds.clone());
+        let throttles = "Attempts refused for being too much or too fast, by lane";
+        r.register("throttles", throttles, self.throttles.clone());
+        let postponements = "Messages put off until a budget can bear them, by budget";
+        r.register("postponements", postponements, self.postponements.clone());
+        let reports = "Recipients that somebody was told of, by what became of them (RFC 3464)";
+        r.register("reported_recipients", reports, self.reports.family.clone());
         r.register("token_requests", "Requests to the token endpoint, by result", self.token_requests.family.clone());
     }
 
@@ -157,15 +186,31 @@ impl Metrics {
     pub fn handed_over_after(&self, seconds: f64) {
         self.hand_over_seconds.observe(seconds);
     }
+    /// An attempt in this lane was refused for being too much or too fast.
+    pub fn throttled(&self, lane: &str) {
+        self.throttles.get_or_create(&Lane { lane: lane.to_owned() }).inc();
+    }
+    /// A message makes room until this budget can bear it.
+    pub fn postponed(&self, budget: &str) {
+        self.postponements.get_or_create(&Budget { budget: budget.to_owned() }).inc();
+    }
+    /// Somebody was told what became of a recipient: `failed`, `delayed`, `relayed`, `delivered`, `expanded`.
+    pub fn reported(&self, action: &str) {
+        self.reports.inc(Action { action: action.to_owned() }, |_| Action { action: REST.to_owned() });
+    }
     /// A request to the token endpoint: `ok`, `refused`, `unavailable`.
     pub fn token_requested(&self, result: &str) {
         self.token_requests.inc(TokenResult { result: result.to_owned() }, |_| TokenResult { result: REST.to_owned() });
     }
-    /// Gauges that are read when asked for: set by `admin` before it renders the page.
-    pub fn set_gauge(&self, name: Gauge, lane: &str, value: f64) {
+    /// Gauges that are read when asked for: set by `admin` before it renders the page. `of`: the name of the lane, budget or
+    /// breaker; empty where the gauge has none.
+    pub fn set_gauge(&self, name: Gauge, of: &str, value: f64) {
+        let of = of.to_owned();
         match self.gauges.iter().find(|(gauge, _)| *gauge == name) {
             Some((_, Measured::Whole(level))) => level.set(value),
-            Some((_, Measured::ByLane(family))) => family.get_or_create(&Lane { lane: lane.to_owned() }).set(value),
+            Some((_, Measured::ByLane(family))) => family.get_or_create(&Lane { lane: of }).set(value),
+            Some((_, Measured::ByBudget(family))) => family.get_or_create(&Budget { budget: of }).set(value),
+            Some((_, Measured::ByBreaker(family))) => family.get_or_create(&Breaker { breaker: of }).set(value),
             None => 0.0,
         };
     }
@@ -183,7 +228,7 @@ impl Metrics {
 /// Label of what is not counted apart any more.
 const REST: &str = "other";
 
-/// Gauges; `lane` is empty where it does not apply.
+/// Gauges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
     /// Messages queued.
@@ -200,10 +245,16 @@ pub enum Gauge {
     LaneActive,
     /// Attempts allowed at once, by lane.
     LaneConnections,
-    /// Messages sent in the last minute, by lane.
+    /// Used of the lane's budget of messages a minute, by lane.
     LaneMinuteUsed,
-    /// 1 if paused, by lane.
+    /// 1 if something that it needs is open, by lane.
     LanePaused,
+    /// Spent in the window that ends now, by budget.
+    BudgetUsed,
+    /// In force now, by budget: below what is configured if refusals have taught so.
+    BudgetLimit,
+    /// 1 if open, by breaker; absent if it never was since the start.
+    BreakerOpen,
     /// Octets free on the spool's file system.
     SpoolFree,
     /// Octets that the spool takes up.
@@ -215,7 +266,7 @@ pub enum Gauge {
 }
 
 impl Gauge {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::QueueMessages,
         Self::QueueRecipients,
         Self::QueueHeld,
@@ -225,6 +276,9 @@ impl Gauge {
         Self::LaneConnections,
         Self::LaneMinuteUsed,
         Self::LanePaused,
+        Self::BudgetUsed,
+        Self::BudgetLimit,
+        Self::BreakerOpen,
         Self::SpoolFree,
         Self::SpoolUsed,
         Self::SpoolAccepting,
@@ -244,7 +298,10 @@ impl Gauge {
             Self::LaneActive => ("lane_active_attempts", None, "Attempts under way: connection permits in use"),
             Self::LaneConnections => ("lane_connection_permits", None, "Attempts allowed at once"),
             Self::LaneMinuteUsed => ("lane_minute_permits_used", None, "Messages that count towards this minute"),
-            Self::LanePaused => ("lane_paused", None, "1 if the lane is paused until somebody acts"),
+            Self::LanePaused => ("lane_paused", None, "1 if something that the lane needs is open: its mail waits"),
+            Self::BudgetUsed => ("budget_used", None, "Spent of a budget in the window that ends now"),
+            Self::BudgetLimit => ("budget_limit", None, "Limit of a budget in force now"),
+            Self::BreakerOpen => ("breaker_open", None, "1 if the breaker is open until somebody acts"),
             Self::SpoolFree => ("spool_free", Some(Unit::Bytes), "Free on the spool's file system"),
             Self::SpoolUsed => ("spool_used", Some(Unit::Bytes), "Taken up by the spool"),
             Self::SpoolAccepting => ("spool_accepting", None, "1 if the spool takes new mail"),
@@ -256,16 +313,24 @@ impl Gauge {
         }
     }
 
-    fn by_lane(self) -> bool {
-        matches!(self, Self::LaneActive | Self::LaneConnections | Self::LaneMinuteUsed | Self::LanePaused)
+    fn measured(self) -> Measured {
+        match self {
+            Self::LaneActive | Self::LaneConnections | Self::LaneMinuteUsed | Self::LanePaused => {
+                Measured::ByLane(Family::default())
+            }
+            Self::BudgetUsed | Self::BudgetLimit => Measured::ByBudget(Family::default()),
+            Self::BreakerOpen => Measured::ByBreaker(Family::default()),
+            _ => Measured::Whole(FloatLevel::default()),
+        }
     }
 
     fn register(self, registry: &mut Registry) -> Measured {
         let (name, unit, help) = self.words();
-        let measured =
-            if self.by_lane() { Measured::ByLane(Family::default()) } else { Measured::Whole(FloatLevel::default()) };
+        let measured = self.measured();
         match (&measured, unit) {
             (Measured::ByLane(family), _) => registry.register(name, help, family.clone()),
+            (Measured::ByBudget(family), _) => registry.register(name, help, family.clone()),
+            (Measured::ByBreaker(family), _) => registry.register(name, help, family.clone()),
             (Measured::Whole(level), None) => registry.register(name, help, level.clone()),
             (Measured::Whole(level), Some(unit)) => registry.register_with_unit(name, help, unit, level.clone()),
         }
@@ -291,7 +356,12 @@ mod tests {
         metrics.handed_over_after(2.5);
         metrics.token_requested("ok");
         metrics.set_gauge(Gauge::QueueLagSeconds, "", 1.5);
+        metrics.throttled("contoso/on-premises");
+        metrics.postponed("contoso/external recipients a day");
+        metrics.reported("failed");
         metrics.set_gauge(Gauge::LanePaused, "contoso/on-premises", 1.0);
+        metrics.set_gauge(Gauge::BudgetUsed, "contoso/recipients a day", 9_999.0);
+        metrics.set_gauge(Gauge::BreakerOpen, "path contoso/on-premises", 1.0);
         let page = metrics.render();
         for line in [
             "posthouse_sessions_total{listener=\"smtp\"} 2",
@@ -305,7 +375,12 @@ mod tests {
             "posthouse_hand_over_seconds_sum 2.5",
             "posthouse_token_requests_total{result=\"ok\"} 1",
             "posthouse_queue_lag_seconds 1.5",
+            "posthouse_throttles_total{lane=\"contoso/on-premises\"} 1",
+            "posthouse_postponements_total{budget=\"contoso/external recipients a day\"} 1",
+            "posthouse_reported_recipients_total{action=\"failed\"} 1",
             "posthouse_lane_paused{lane=\"contoso/on-premises\"} 1.0",
+            "posthouse_budget_used{budget=\"contoso/recipients a day\"} 9999.0",
+            "posthouse_breaker_open{breaker=\"path contoso/on-premises\"} 1.0",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is missing in\n{page}");
         }

@@ -1,0 +1,185 @@
+//! What was known before the start: what was spent, what is remembered, which transactions a crash has cut off.
+//!
+//! In: the spool's ledger, memory and journal. Out: all of it for the scheduler; messages whose last byte may have gone are
+//! marked as unconfirmed, and booked as spent. Never: a start on an empty ledger because the spool did not answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use queue::{Cost, LastByte, Message, MessageId, Outcome, Scheduler, Spend, SpoolError, Unconfirmed};
+use telemetry::{Incident, IncidentKind, Severity};
+
+use crate::context::{Context, Input, Restored};
+use crate::{inquiry, stuck, tell};
+
+/// The spool must answer within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Somebody has the message: again after this, so many times.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+const ASK_TIMES: u32 = 100;
+/// Marks under way at once.
+const AT_ONCE: usize = 64;
+/// There while the relay runs: found at a start, the last run did not end in good order.
+const RUNNING: &str = "qmgr/running";
+const ABOUT: &str = "what was sent before the start";
+
+pub(crate) async fn run(context: Arc<Context>) {
+    tokio::select! {
+        restored = restore(&context) => context.tell(Input::Restored(restored)),
+        () = context.stopping.cancelled() => {}
+    }
+}
+
+/// The run ends in good order: everything that was spent stands in the ledger.
+pub(crate) async fn ended(context: &Context) {
+    if let Err(error) = context.spool.remember(RUNNING, None).await {
+        tracing::debug!(%error, "the end of this run could not be noted");
+    }
+}
+
+async fn restore(context: &Context) -> Restored {
+    let mut spent = match context.ways.longest() {
+        Some(longest) => {
+            let since = context.clock.now().checked_sub(longest).unwrap_or(Timestamp::MIN);
+            insist(context, || context.spool.ledger(since)).await
+        }
+        None => Vec::new(),
+    };
+    let remembered = insist(context, || context.spool.remembered(Scheduler::REMEMBERED)).await;
+    let entries = insist(context, || context.spool.interrupted()).await;
+    spent.extend(mark_all(context, entries).await);
+    let stuck = insist(context, || context.spool.remembered(stuck::REMEMBERED)).await;
+    stuck::recall(context, stuck).await;
+    let running = insist(context, || context.spool.remembered(RUNNING)).await;
+    let now = context.clock.now();
+    if !running.is_empty() {
+        spent.extend(under_way(context, now));
+    }
+    let text = now.to_string();
+    insist(context, || context.spool.remember(RUNNING, Some(&text))).await;
+    context.incidents.close(IncidentKind::Fault, ABOUT, "the spool has answered");
+    Restored { spent, remembered }
+}
+
+/// Until the spool answers. Nothing is sent before.
+async fn insist<T, F>(context: &Context, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, SpoolError>>,
+{
+    let mut wait = FIRST_WAIT;
+    loop {
+        let error = match tokio::time::timeout(PATIENCE, ask()).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),
+        };
+        tracing::warn!(error, "nothing is sent yet: the spool does not say what was sent before the start");
+        context.incidents.open(Incident {
+            kind: IncidentKind::Fault,
+            about: ABOUT.to_owned(),
+            severity: Severity::Critical,
+            what: format!("nothing is sent: the spool does not say what was sent before the start: {error}"),
+            remedy: "see to the disk, then look at `posthouse status`; it is asked again and again".to_owned(),
+            code: None,
+            lanes: Vec::new(),
+        });
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Transactions that had got as far as MAIL when the last run broke off are in no journal: there were no more than attempts
+/// at once.
+fn under_way(context: &Context, now: Timestamp) -> Vec<Spend> {
+    let lanes = context.ways.lanes();
+    let cost = |connections| Cost { messages: u32::try_from(connections).unwrap_or(u32::MAX), ..Cost::default() };
+    lanes.flat_map(|way| way.spends(cost(way.connections), now)).collect()
+}
+
+async fn mark_all(context: &Context, entries: Vec<LastByte>) -> Vec<Spend> {
+    let mut by_message: BTreeMap<MessageId, Vec<LastByte>> = BTreeMap::new();
+    for entry in entries {
+        by_message.entry(entry.id).or_default().push(entry);
+    }
+    let marks = stream::iter(by_message).map(|(id, entries)| mark(context, id, entries)).buffer_unordered(AT_ONCE);
+    marks.collect::<Vec<_>>().await.into_iter().flatten().collect()
+}
+
+/// Marks one message, whatever the spool says at first. Out: what was spent.
+async fn mark(context: &Context, id: MessageId, entries: Vec<LastByte>) -> Vec<Spend> {
+    let found = insist(context, || async {
+        match claim(context, id).await {
+            Ok(message) => Ok(Found::Queued(message)),
+            Err(SpoolError::NotFound(_)) => match context.spool.find(id).await {
+                Ok(message) => Ok(Found::Settled(message)),
+                Err(SpoolError::NotFound(_)) => Ok(Found::Nowhere),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    });
+    let now = context.clock.now();
+    match found.await {
+        Found::Queued(message) => {
+            let spent = spends(context, &message, &entries, now);
+            // The lease is kept all the while: given back, the entry in the journal could be closed.
+            insist(context, || record(context, message.clone(), &entries, spent.clone())).await;
+            spent
+        }
+        Found::Settled(message) => spends(context, &message, &entries, now),
+        Found::Nowhere => Vec::new(),
+    }
+}
+
+enum Found {
+    Queued(Message),
+    /// An operator was faster, or it was recorded after all.
+    Settled(Message),
+    Nowhere,
+}
+
+async fn claim(context: &Context, id: MessageId) -> Result<Message, SpoolError> {
+    for _ in 0..ASK_TIMES {
+        match context.spool.claim(id).await {
+            Err(SpoolError::Leased(_)) => tokio::time::sleep(ASK_AGAIN).await,
+            answer => return answer,
+        }
+    }
+    context.spool.claim(id).await
+}
+
+async fn record(context: &Context, message: Message, entries: &[LastByte], spent: Vec<Spend>) -> Result<(), SpoolError> {
+    let (id, told) = (message.id, message.story.len());
+    let (mut marked, now) = (message, context.clock.now());
+    for entry in entries {
+        let policy = match context.ways.lane(&entry.lane) {
+            Some(way) => inquiry::policy(context, way, &marked, &entry.recipients).await,
+            None => Unconfirmed::Resend,
+        };
+        marked = queue::interrupted(marked, entry, policy, now);
+    }
+    let news = tell::news(context, &marked, told);
+    match context.spool.record_spending(marked, spent).await {
+        Ok(()) | Err(SpoolError::NotFound(_)) => {}
+        Err(error) => return Err(error),
+    }
+    entries.iter().for_each(|entry| tell::interrupted(context, id, &entry.lane, entry.recipients.len()));
+    news.into_iter().for_each(|event| context.publish(|| event));
+    Ok(())
+}
+
+/// Each entry is a transaction that the next hop may have taken, at a time that nobody knows: it counts from now.
+fn spends(context: &Context, message: &Message, entries: &[LastByte], now: Timestamp) -> Vec<Spend> {
+    let spent = |entry: &LastByte| {
+        let way = context.ways.lane(&entry.lane)?;
+        let taken = vec![(entry.recipients.clone(), Outcome::Unconfirmed { cause: String::new() })];
+        Some(way.spends(way.pool.used(message, &taken, 1), now))
+    };
+    entries.iter().filter_map(spent).flatten().collect()
+}
