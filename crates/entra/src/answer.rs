@@ -184,7 +184,7 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<Issued, TokenError> {
         let body = Some(body.as_bytes().to_vec());
-        let answer = Answer { host: "login.example".to_owned(), status, retry_after: None, body };
+        let answer = Answer { host: "login.example".to_owned(), status, retry_after: None, date: None, body };
         read(&answer, &Catalogue::builtin(), &proof())
     }
 

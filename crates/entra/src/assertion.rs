@@ -136,6 +136,13 @@ impl<'a> Signer<'a> {
     }
 }
 
+/// When the first certificate of the PEM ends; `None` if there is none that can be read.
+pub(crate) fn ends_at(pem: &[u8]) -> Option<Timestamp> {
+    let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, parsed) = X509Certificate::from_der(&certificate).ok()?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+}
+
 fn claims(audience: &str, client_id: &str, now: Timestamp) -> serde_json::Value {
     let now = now.as_second();
     json!({

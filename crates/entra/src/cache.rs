@@ -74,6 +74,8 @@ struct Setback {
     error: TokenError,
     fingerprint: Option<Fingerprint>,
     at: Timestamp,
+    /// When the first of its kind in a row came.
+    since: Timestamp,
     wait: Duration,
     failures: usize,
 }
@@ -126,6 +128,13 @@ impl Cache {
         self.held.take_if(|held| held.token.secret.expose_secret() == secret).is_some()
     }
 
+    /// The refusal, or what is wrong with the credential, as long as no token came after it.
+    pub(crate) fn standing(&self) -> Option<(&TokenError, Option<Fingerprint>, Timestamp)> {
+        let setback = self.setback.as_ref()?;
+        let passes = matches!(setback.error, TokenError::Unavailable { .. });
+        (!passes).then_some((&setback.error, setback.fingerprint, setback.since))
+    }
+
     pub(crate) fn in_setback(&self) -> bool {
         self.setback.is_some()
     }
@@ -156,14 +165,14 @@ impl Setback {
         let again = |before: &&Self| {
             before.fingerprint == fingerprint && std::mem::discriminant(&before.error) == std::mem::discriminant(&error)
         };
-        let failures = before.filter(again).map_or(0, |before| before.failures + 1);
+        let (failures, since) = before.filter(again).map_or((0, at), |before| (before.failures + 1, before.since));
         let step = |waits: &[Duration; 6]| waits.get(failures).or(waits.last()).copied().unwrap_or_default();
         let wait = match &error {
             TokenError::Refused { .. } => step(&REFUSED),
             TokenError::Unavailable { retry_after, .. } => step(&UNAVAILABLE).max(retry_after.unwrap_or_default()),
             TokenError::Credential { .. } => step(&UNAVAILABLE),
         };
-        Self { error, fingerprint, at, wait: wait.min(LONGEST_WAIT), failures }
+        Self { error, fingerprint, at, since, wait: wait.min(LONGEST_WAIT), failures }
     }
 
     /// How long no request is made yet. A clock that was set back does not prolong it.

@@ -71,6 +71,13 @@ impl Material {
     }
 }
 
+/// What ends by itself, and when: a certificate says so, a client secret does not. Blocks for a small file.
+pub(crate) fn expires_at(credential: &Credential) -> Option<(String, Timestamp)> {
+    let Credential::Certificate { certificate, .. } = credential else { return None };
+    let ends_at = assertion::ends_at(&read_file(certificate, "certificate").ok()?)?;
+    Some((format!("the certificate {}", certificate.display()), ends_at))
+}
+
 impl Proof {
     /// Takes the proof out of a text from outside, should the other side have repeated it to us.
     pub(crate) fn redact(&self, text: &str) -> String {

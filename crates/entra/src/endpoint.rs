@@ -6,7 +6,9 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Response, Url, redirect};
 use secret::ExposeSecret;
 
@@ -30,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) host: String,
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
+    /// By the clock over there.
+    pub(crate) date: Option<Timestamp>,
     /// `None`: larger than the limit.
     pub(crate) body: Option<Vec<u8>>,
 }
@@ -65,9 +69,9 @@ impl Endpoint {
         let response = self.client.post(self.url.clone()).form(&form).send().await;
         let response = response.map_err(|error| self.unreachable(error))?;
         let status = response.status().as_u16();
-        let retry_after = retry_after(&response);
+        let (retry_after, date) = (retry_after(&response), date(&response));
         let body = read_body(response).await.map_err(|error| self.unreachable(error))?;
-        Ok(Answer { host: self.host().to_owned(), status, retry_after, body })
+        Ok(Answer { host: self.host().to_owned(), status, retry_after, date, body })
     }
 
     fn host(&self) -> &str {
@@ -127,6 +131,12 @@ fn with_roots(builder: ClientBuilder, ca: Option<&Path>) -> Result<ClientBuilder
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// RFC 9110 §6.6.1, in the form that every server writes today.
+fn date(response: &Response) -> Option<Timestamp> {
+    let value = response.headers().get(DATE)?.to_str().ok()?;
+    DateTimeParser::new().parse_timestamp(value).ok()
 }
 
 async fn read_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {

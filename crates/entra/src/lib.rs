@@ -26,6 +26,19 @@ pub struct AccessToken {
     pub expires_at: jiff::Timestamp,
 }
 
+/// A refusal that stands: no token has come since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingRefusal {
+    /// `AADSTS7000222`, or the OAuth error.
+    pub code: String,
+    /// Microsoft's words.
+    pub reason: String,
+    /// What to do.
+    pub remedy: String,
+    /// Since when.
+    pub since: jiff::Timestamp,
+}
+
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenError {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use m365::Catalogue;
 use telemetry::Metrics;
 use tokio::sync::watch;
@@ -16,9 +16,9 @@ use tracing::{debug, info, warn};
 
 use crate::answer::{self, Issued};
 use crate::cache::{Cache, Decision};
-use crate::credential::{Fingerprint, Material};
+use crate::credential::{self, Fingerprint, Material};
 use crate::endpoint::Endpoint;
-use crate::{AccessToken, Settings, TokenError, claims};
+use crate::{AccessToken, Settings, StandingRefusal, TokenError, claims};
 
 /// Reading the credential and the whole request together; the request alone has less.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
@@ -45,6 +45,7 @@ struct Inner {
 struct State {
     cache: Cache,
     flight: Option<Flight>,
+    skew: Option<SignedDuration>,
 }
 
 impl TokenSource {
@@ -83,6 +84,38 @@ impl TokenSource {
     /// The server refused this token: do not give it out again. Returns whether it was the cached one.
     pub fn discard(&self, token: &AccessToken) -> bool {
         self.inner.state().cache.discard(token)
+    }
+
+    /// By how much this machine's clock was ahead of the login service's when that answered last; negative: behind. `None`: it
+    /// has not answered yet, or did not say its time.
+    pub fn clock_skew(&self) -> Option<SignedDuration> {
+        self.inner.state().skew
+    }
+
+    /// What the application proves itself with, if it says itself when it ends: `the certificate /etc/…/app.pem`. Read anew;
+    /// blocks for a small file.
+    pub fn expires_at(&self) -> Option<(String, Timestamp)> {
+        credential::expires_at(&self.inner.settings.credential)
+    }
+
+    /// The last refusal, if no token has come since: also while an old token is still good and nothing else shows that it
+    /// cannot be renewed (`AADSTS7000222`: the secret has expired).
+    pub fn refusal(&self) -> Option<StandingRefusal> {
+        let state = self.inner.state();
+        let (error, _, since) = state.cache.standing()?;
+        let TokenError::Refused { code, reason, remedy, .. } = error else { return None };
+        let (code, reason, remedy) = (code.clone(), reason.clone(), remedy.clone());
+        Some(StandingRefusal { code, reason, remedy, since })
+    }
+
+    /// Whether another credential lies where the refused (or unreadable) one did. True once; the next token is then asked for
+    /// at once. Reads the credential if something was refused, else costs nothing.
+    pub async fn changed(&self) -> bool {
+        let refused = self.inner.state().cache.standing().map(|(_, fingerprint, _)| fingerprint);
+        match refused {
+            Some(refused) => self.inner.is_another_than(refused).await.unwrap_or(false),
+            None => false,
+        }
     }
 
     /// What the token says of itself, for the operator's hint after a `535 5.7.3`: audience, roles, expiry. No secret in it.
@@ -153,13 +186,18 @@ impl Inner {
         if matches!(error, TokenError::Unavailable { .. }) {
             return Err(error);
         }
+        if self.is_another_than(refused).await? { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether the credential is another one; what was said of the old one is forgotten then.
+    async fn is_another_than(&self, refused: Option<Fingerprint>) -> Result<bool, TokenError> {
         let material = self.read_credential().await?;
         if Some(material.fingerprint) == refused {
-            return Err(error);
+            return Ok(false);
         }
         info!(client_id = self.settings.client_id, "the credential has changed: a token is asked for again");
         self.state().cache.forget(refused);
-        Ok(())
+        Ok(true)
     }
 
     async fn ask_and_settle(&self) -> TokenResult {
@@ -202,7 +240,16 @@ impl Inner {
         // Signing takes a millisecond of CPU.
         let proof = blocking(move || material.prove(&audience, &client, now)).await??;
         let response = self.endpoint.post(client_id, scope, &proof).await?;
+        self.compare_clocks(now, response.date);
         answer::read(&response, &self.catalogue, &proof)
+    }
+
+    /// The answer was dated somewhere between then and now, and dates have whole seconds: half of both is the best guess.
+    fn compare_clocks(&self, asked_at: Timestamp, date: Option<Timestamp>) {
+        let Some(date) = date else { return };
+        let half_way = self.now().duration_since(asked_at).max(SignedDuration::ZERO) / 2;
+        let skew = asked_at.duration_since(date) + half_way - SignedDuration::from_millis(500);
+        self.state().skew = Some(skew);
     }
 
     async fn read_credential(&self) -> Result<Material, TokenError> {

@@ -234,6 +234,18 @@ impl Client {
         self.request("QUIT", State::Quit);
     }
 
+    /// Replies to RCPT of the transaction under way, in order, as far as they have come.
+    pub fn recipient_replies(&self) -> &[Reply] {
+        match &self.state {
+            State::Rcpt(_, replies)
+            | State::Data(_, replies)
+            | State::Content(_, replies)
+            | State::End(replies)
+            | State::EmptyEnd(replies) => &replies.recipients,
+            _ => &[],
+        }
+    }
+
     /// True from `end_content` until its reply.
     pub fn awaits_final_reply(&self) -> bool {
         self.awaits_final_reply

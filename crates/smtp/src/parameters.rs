@@ -10,6 +10,8 @@ mod xtext;
 pub use parse::ParametersError;
 use serde::{Deserialize, Serialize};
 
+use crate::Mailbox;
+
 /// BODY=, RFC 6152 and 3030.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,6 +116,10 @@ impl EnvelopeId {
 }
 
 impl OriginalRecipient {
+    /// `rfc822;` and the address in xtext. `None` if that has more than 500 octets.
+    pub fn rfc822(mailbox: &Mailbox) -> Option<Self> {
+        format!("rfc822;{}", xtext::encode(mailbox.as_str())).try_into().ok()
+    }
     /// `addr-type;xtext`, as received.
     pub fn as_str(&self) -> &str {
         &self.0

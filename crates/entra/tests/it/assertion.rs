@@ -166,6 +166,22 @@ async fn an_ended_certificate_is_named_with_its_end() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_certificate_is_known_without_a_request_and_follows_the_file() {
+    let (server, old, new) = (Server::start().await, Identity::new(365), Identity::new(700));
+    let source = old.source(&server, AssertionAlgorithm::Ps256, &Clock::default());
+    let ends = |days: i64| {
+        let what = format!("the certificate {}", old.certificate().display());
+        Some((what, jiff::Timestamp::from_second(START + days * 86_400).unwrap()))
+    };
+    assert_eq!(source.expires_at(), ends(365));
+    std::fs::copy(new.certificate(), old.certificate()).unwrap();
+    assert_eq!(source.expires_at(), ends(700));
+    std::fs::write(old.certificate(), "no certificate").unwrap();
+    assert_eq!(source.expires_at(), None);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn certificate_and_key_may_lie_in_one_file() {
     let (server, identity) = (Server::start().await, Identity::new(365));
     let both = [identity.key(), identity.certificate()].map(|path| std::fs::read_to_string(path).unwrap()).concat();

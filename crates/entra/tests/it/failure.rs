@@ -6,7 +6,7 @@ use std::time::Duration;
 use posthouse_entra::{Credential, TokenError, TokenSource};
 use secret::{ExposeSecret, Secret};
 
-use crate::server::{Clock, SECRET, Script, Server, settings, source};
+use crate::server::{Clock, SECRET, START, Script, Server, settings, source};
 
 #[tokio::test]
 async fn a_refusal_is_not_asked_for_again_before_its_time() {
@@ -204,5 +204,70 @@ async fn requests_are_counted_by_their_end() {
     let page = metrics.render();
     for result in ["ok", "unavailable", "refused"] {
         assert!(page.contains(&format!("posthouse_token_requests_total{{result=\"{result}\"}} 1\n")), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_stands_until_a_token_comes_also_while_the_old_one_is_good() {
+    let server = Server::start().await;
+    let (source, clock) = source(&server);
+    assert_eq!(source.refusal(), None);
+    source.token().await.unwrap();
+    server.refuse("invalid_client", "AADSTS7000222: The provided client secret keys are expired.");
+    for second in [3_400, 3_450] {
+        clock.set(second);
+        source.token().await.unwrap();
+    }
+    let refusal = source.refusal().unwrap();
+    assert_eq!((refusal.code.as_str(), refusal.since.as_second()), ("AADSTS7000222", START + 3_400));
+    assert!(refusal.reason.contains("expired") && !refusal.remedy.is_empty(), "{refusal:?}");
+
+    server.script(Script::HangUp);
+    clock.set(4_000);
+    source.token().await.unwrap_err();
+    assert_eq!(source.refusal(), None, "the network is another matter");
+    server.script(Script::Tokens(3_600));
+    clock.set(5_000);
+    source.token().await.unwrap();
+    assert_eq!(source.refusal(), None);
+}
+
+#[tokio::test]
+async fn another_credential_in_the_place_of_a_refused_one_is_noticed_once() {
+    let server = Server::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "old").unwrap();
+    let credential = Credential::ClientSecret(Secret::File(file.path().to_owned()));
+    let source = TokenSource::new(settings(&server, credential), Clock::default().closure()).unwrap();
+    assert!(!source.changed().await, "nothing was refused");
+    server.refuse("invalid_client", "AADSTS7000215: Invalid client secret provided.");
+    source.token().await.unwrap_err();
+    assert!(!source.changed().await, "it is the refused one");
+    std::fs::write(file.path(), "").unwrap();
+    assert!(!source.changed().await, "it cannot be read");
+    std::fs::write(file.path(), "new").unwrap();
+    assert!(source.changed().await);
+    assert!(!source.changed().await, "told once");
+    server.script(Script::Tokens(3_600));
+    source.token().await.unwrap();
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn the_clock_is_compared_with_every_answer_that_says_its_time() {
+    let server = Server::start().await;
+    let (source, clock) = source(&server);
+    assert_eq!(source.clock_skew(), None);
+    // The tests' start is 08:00:00. A date stands for the second that begins with it.
+    for (date, second, skew) in [
+        ("date: Fri, 15 Jan 2027 08:00:00 GMT\r\n", 0, Some(-500)),
+        ("date: Fri, 15 Jan 2027 07:50:00 GMT\r\n", 1_000, Some(1_599_500)),
+        ("date: yesterday\r\n", 2_000, Some(1_599_500)),
+        ("date: Fri, 15 Jan 2027 09:00:00 GMT\r\n", 3_000, Some(-600_500)),
+    ] {
+        server.script(Script::Say(503, date, String::new()));
+        clock.set(second);
+        source.token().await.unwrap_err();
+        assert_eq!(source.clock_skew().map(|skew| skew.as_millis()), skew, "{date}");
     }
 }

@@ -1,4 +1,5 @@
-//! xtext (RFC 3461 §4) and its UTF-8 cousin (RFC 6533 §3): checked, never decoded, because they are passed on as they came.
+//! xtext (RFC 3461 §4) and its UTF-8 cousin (RFC 6533 §3): checked, never decoded, because they are passed on as they came;
+//! encoded where nothing came.
 
 /// RFC 3461 §4.4
 const ENVELOPE_ID_OCTETS: usize = 100;
@@ -14,6 +15,18 @@ pub(super) fn is_original_recipient(text: &str) -> bool {
     let kind_is_atom = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let address_is_valid = is_xtext(address) || (kind.eq_ignore_ascii_case("utf-8") && is_unitext(address));
     text.len() <= ORIGINAL_RECIPIENT_OCTETS && kind_is_atom && address_is_valid
+}
+
+/// Each octet that xtext does not have as itself becomes `+` and two hexadecimal digits.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            33..=126 if !matches!(byte, b'+' | b'=') => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("+{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// Printable ASCII in which `+` comes with two hexadecimal digits and `=` does not come.
@@ -71,6 +84,19 @@ mod tests {
         }
         for text in ["", "a b", "a=b", "a+", "a+2", "a+2b", "a+G0", "ü", "a\r\n", &"x".repeat(101)] {
             assert!(!is_envelope_id(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_xtext() {
+        for (text, encoded) in [
+            ("anna@contoso.test", "anna@contoso.test"),
+            ("a+b=c@d", "a+2Bb+3Dc@d"),
+            ("\"a b\"@c", "\"a+20b\"@c"),
+            ("ü\r", "+C3+BC+0D"),
+        ] {
+            assert_eq!(encode(text), encoded);
+            assert!(is_xtext(encoded), "{encoded}");
         }
     }
 
