@@ -1,13 +1,13 @@
 //! One attempt at one message: as many transactions as its recipients need, on as few connections as possible.
 //!
 //! In: a message, some of its recipients, its bytes. Out: a report that names each of them once.
-//! Postponed recipients (too many for a transaction, and the body cannot be read twice) are deferred without counting: each
-//! attempt serves some of them, so there is an end.
+//! Postponed recipients (too many for a transaction, and the body cannot be read twice, or no more transactions were granted)
+//! are deferred without counting: each attempt serves some of them, so there is an end.
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use queue::{Attempt, AttemptReport, BodyReader, LaneVerdict, Message, Outcome};
+use queue::{Attempt, AttemptReport, BodyReader, Journal, LaneVerdict, Message, Outcome};
 use smtp::Reply;
 use smtp::client::{Stage, Transaction};
 use tokio::time::Instant;
@@ -15,20 +15,30 @@ use tokio::time::Instant;
 use crate::SmtpTransport;
 use crate::classify;
 use crate::content::Content;
+use crate::message_id;
 use crate::open::NextHop;
 use crate::plan::{self, plan};
 use crate::refusal::Refusal;
 use crate::report::Report;
 use crate::session::Session;
-use crate::transaction::{Ending, Judge, Left, converse, link_trouble};
+use crate::settings::SmtpSettings;
+use crate::transaction::{Ending, Judge, Left, Named, converse, link_trouble};
 
-/// Transactions for one message in one attempt.
+/// Transactions for one message in one attempt, whatever is granted.
 const MOST_TRANSACTIONS: usize = 16;
+
+/// Why recipients wait for the next attempt.
+const NOT_GRANTED: &str = "waits for a transaction of its own: not all recipients fit into those of this attempt";
+const READ_ONCE: &str = "waits for a transaction of its own: not all recipients fit into one";
+const BROKEN: &str = "waits for another connection: the one with the other recipients broke";
 
 /// See the head of this file.
 pub(crate) struct Run<'a> {
     transport: &'a SmtpTransport,
     message: &'a Message,
+    journal: &'a dyn Journal,
+    /// Transactions that it may take.
+    granted: usize,
     content: Content,
     /// When the attempt began, by the calendar and for measuring.
     began_at: Timestamp,
@@ -53,14 +63,15 @@ impl<'a> Run<'a> {
         began_at: Timestamp,
     ) -> AttemptReport {
         let began = Instant::now();
-        let Attempt { message, mut recipients, transactions: _, journal: _ } = attempt;
+        let Attempt { message, mut recipients, transactions, journal } = attempt;
         recipients.sort_unstable();
         recipients.dedup();
         let (recipients, unknown): (Vec<_>, Vec<_>) =
             recipients.into_iter().partition(|index| plan::recipient(message, *index).is_some());
         let mut report = Report::new();
         report.add(unknown, link_trouble("the message has no such recipient", true));
-        match Content::open(body).await {
+        let fields = message_id::missing_field(message, &transport.next_hop.settings.hello);
+        match Content::open(body, fields).await {
             Err(error) => report.add(recipients, link_trouble(&error.to_string(), false)),
             Ok(_) if recipients.is_empty() => {}
             Ok(content) => {
@@ -68,6 +79,8 @@ impl<'a> Run<'a> {
                 let mut run = Run {
                     transport,
                     message,
+                    journal,
+                    granted: transactions.clamp(1, MOST_TRANSACTIONS),
                     content,
                     began_at,
                     began,
@@ -90,28 +103,35 @@ impl<'a> Run<'a> {
     }
 
     async fn all(&mut self) {
-        for _ in 0..MOST_TRANSACTIONS {
+        // Dead connections and recipients whom the server cannot serve take no transaction: twice as many turns are enough.
+        for _ in 0..2 * MOST_TRANSACTIONS {
+            if self.mails() >= self.granted {
+                break;
+            }
             let Some(recipients) = self.left.pop_front() else { break };
             if let Err(refusal) = self.one(recipients).await {
                 self.refuse(&refusal);
             }
         }
-        self.postpone();
+        self.postpone(NOT_GRANTED);
         if self.transactions > 1 {
-            let several =
-                format!("sent in {} transactions: the server takes fewer recipients at once", self.transactions);
-            self.report.notes.add(several);
+            self.report.notes.add(format!("sent in {} transactions: too many recipients for one", self.transactions));
         }
         if let Some(session) = self.session.take() {
             self.transport.pool.give(session);
         }
     }
 
+    /// How often MAIL was said.
+    fn mails(&self) -> usize {
+        usize::try_from(self.report.messages).unwrap_or(usize::MAX)
+    }
+
     /// One transaction, on a connection at hand or a new one. On `Err` the recipients stand in `left` again.
     async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
         self.left.push_front(recipients);
         if !self.content.rewind() {
-            self.postpone();
+            self.postpone(READ_ONCE);
             return Ok(());
         }
         let mut session = self.session().await?;
@@ -121,7 +141,8 @@ impl<'a> Run<'a> {
         };
         let timeouts = &self.transport.next_hop.settings.timeouts;
         self.under_way = recipients;
-        let ending = converse(&mut session, &transaction, &mut self.content, timeouts).await;
+        let named = Named { recipients: &self.under_way, journal: self.journal };
+        let ending = converse(&mut session, &transaction, &mut self.content, named, timeouts).await;
         let recipients = std::mem::take(&mut self.under_way);
         if let Some(cause) = ending.death(&session).filter(|_| self.reused) {
             tracing::debug!(connection = session.number, peer = %session.peer, "an idle connection was dead");
@@ -139,20 +160,21 @@ impl<'a> Run<'a> {
     fn envelope(&mut self, session: &Session) -> Option<(Vec<u32>, Transaction)> {
         let offered = session.client.extensions();
         let wanted = self.left.pop_front().unwrap_or_default();
-        let mut plan = plan(self.message, wanted, offered, &self.transport.next_hop.settings.host);
+        let SmtpSettings { host, recipients_of_a_domain, .. } = &self.transport.next_hop.settings;
+        let mut plan = plan(self.message, self.message.size + self.content.added(), wanted, offered, host);
         for (recipients, outcome) in plan.refused.drain(..) {
             self.report.add(recipients, outcome);
             self.report.lane(LaneVerdict::Healthy);
         }
-        let most = self.transport.recipients_at_once(offered.limit_recipients);
         let mut recipients = std::mem::take(&mut plan.send);
         if recipients.is_empty() {
             return None;
         }
-        if recipients.len() > most {
-            self.left.push_front(recipients.split_off(most));
+        let most = self.transport.recipients_at_once(offered.limit_recipients, recipients.len());
+        let surplus = plan::surplus(self.message, &mut recipients, most, *recipients_of_a_domain);
+        if !surplus.is_empty() {
+            self.left.push_front(surplus);
         }
-        let host = &self.transport.next_hop.settings.host;
         let left_out = plan.left_out(self.message, &recipients, offered, host);
         left_out.into_iter().for_each(|note| self.report.notes.add(note));
         let transaction = plan.transaction(self.message, &recipients, offered);
@@ -191,14 +213,21 @@ impl<'a> Run<'a> {
         let NextHop { rules, label, .. } = &self.transport.next_hop;
         let now = self.began_at.checked_add(self.began.elapsed()).unwrap_or(Timestamp::MAX);
         let report = &mut self.report;
-        let mut judge = Judge { rules, peer: &session.peer, host: label, dot_sent: session.dot_sent, now, report };
+        let offered = session.client.extensions();
+        let (dsn, allowed) = (offered.dsn, self.transport.recipients_allowed(offered.limit_recipients));
+        let (message, dot_sent, accepted) = (self.message, session.dot_sent, ending.is_accepted());
+        let mut judge = Judge { rules, peer: &session.peer, host: label, message, dsn, dot_sent, now, report };
+        let named = recipients.len();
         let Left { surplus, too_many } = judge.judge(ending, recipients);
         match too_many {
             Some((recipients, stage, reply)) => self.halve(recipients, stage, &reply),
             None => self.transactions += 1,
         }
         if !surplus.is_empty() {
+            self.transport.recipients.full(named - surplus.len());
             self.left.push_back(surplus);
+        } else if accepted {
+            self.transport.recipients.taken(named, allowed);
         }
         if usable {
             session.used_at = Instant::now();
@@ -206,7 +235,7 @@ impl<'a> Run<'a> {
             self.session = Some(session);
         } else {
             // Whatever broke it: the next attempt tries another connection.
-            self.postpone();
+            self.postpone(BROKEN);
         }
     }
 
@@ -217,25 +246,23 @@ impl<'a> Run<'a> {
         tracing::info!(%lane, recipients = recipients.len(), %reply, "too many recipients at once, sending in halves");
         let refused = format!("{} recipients at once were too many ({reply}): sent in halves", recipients.len());
         self.report.notes.add(refused);
-        self.transport.learn_recipients(half);
+        self.transport.recipients.refused(half);
         let others = recipients.split_off(half);
         self.left.push_front(others);
         self.left.push_front(recipients);
     }
 
     /// Those whose turn has not come wait for the next attempt.
-    fn postpone(&mut self) {
+    fn postpone(&mut self, why: &str) {
         for recipients in self.left.drain(..) {
-            let reason = "waits for a transaction of its own: the server takes fewer recipients at once".to_owned();
-            let outcome = Outcome::Deferred { reason, hint: None, not_before: None, remote: None, counts: false };
-            self.report.add(recipients, outcome);
+            self.report.add(recipients, link_trouble(why, false));
         }
     }
 
     /// Stopped from outside, wherever it was: what may have arrived is unconfirmed, the rest goes on after the next start.
     fn break_off(&mut self) {
         let under_way = std::mem::take(&mut self.under_way);
-        self.report.messages = self.report.messages.max(u32::from(!under_way.is_empty()));
+        self.report.messages += u32::from(!under_way.is_empty());
         if self.content.ending {
             let cause = "the relay stopped before the server had answered".to_owned();
             self.report.add(under_way, Outcome::Unconfirmed { cause });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use entra::{AccessToken, TokenError, TokenSource};
-use queue::{LaneVerdict, Pause};
+use queue::{LaneVerdict, Pause, Scope};
 use secret::{ExposeSecret, Secret};
 use smtp::{Credentials, Mechanism};
 
@@ -22,6 +22,8 @@ pub(crate) trait Tokens: Send + Sync {
     async fn token(&self) -> Result<AccessToken, TokenError>;
     fn discard(&self, token: &AccessToken) -> bool;
     fn describe(&self, token: &AccessToken) -> String;
+    /// What proves the application is another one than what was refused last: true once.
+    async fn changed(&self) -> bool;
 }
 
 #[async_trait]
@@ -34,6 +36,9 @@ impl Tokens for TokenSource {
     }
     fn describe(&self, token: &AccessToken) -> String {
         Self::describe(token)
+    }
+    async fn changed(&self) -> bool {
+        Self::changed(self).await
     }
 }
 
@@ -127,7 +132,8 @@ impl Proof {
 
 fn not_offered(wanted: &str, offered: &[Mechanism]) -> Box<Refusal> {
     let offer = if offered.is_empty() { "no login at all".to_owned() } else { format!("only {offered:?}") };
-    Refusal::paused(Pause { scope: queue::Scope::Credential,
+    Refusal::paused(Pause {
+        scope: Scope::Path,
         reason: format!("the server does not offer {wanted}: it offers {offer}"),
         remedy:
             "check host, port and `tls` of this path (a login is often offered only after STARTTLS, and only on port \
@@ -139,7 +145,8 @@ fn not_offered(wanted: &str, offered: &[Mechanism]) -> Box<Refusal> {
 }
 
 fn unreadable(error: &secret::SecretError) -> Box<Refusal> {
-    Refusal::paused(Pause { scope: queue::Scope::Credential,
+    Refusal::paused(Pause {
+        scope: Scope::Credential,
         reason: format!("the password of this path cannot be used: {error}"),
         remedy: "put the password there, readable for this service; it is read again at the next try".to_owned(),
         code: "secret".to_owned(),
@@ -153,13 +160,15 @@ fn no_token(error: TokenError) -> Box<Refusal> {
             format!("no access token: {reason}"),
             LaneVerdict::Rest { wait: retry_after.unwrap_or(LINK_REST), reason: format!("no access token: {reason}") },
         ),
-        TokenError::Refused { code, reason, remedy, probe_after } => Refusal::paused(Pause { scope: queue::Scope::Credential,
+        TokenError::Refused { code, reason, remedy, probe_after } => Refusal::paused(Pause {
+            scope: Scope::Credential,
             reason: format!("Microsoft gives no access token: {reason}"),
             remedy,
             code,
             probe_after,
         }),
-        TokenError::Credential { reason } => Refusal::paused(Pause { scope: queue::Scope::Credential,
+        TokenError::Credential { reason } => Refusal::paused(Pause {
+            scope: Scope::Credential,
             reason: format!("our own credential cannot be used: {reason}"),
             remedy:
                 "put the secret, certificate or key of the application in its place, readable for this service; it is \

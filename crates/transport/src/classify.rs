@@ -1,36 +1,41 @@
 //! What a refusal means: for the recipient, and for the lane.
 //!
-//! In: where the server said no, and its reply. Out: a ruling. Microsoft's submission is judged by the catalogue, any other
-//! server, and what the catalogue does not know, by the first digit: a 5yz before MAIL is our trouble and pauses the lane,
-//! after it is a verdict on the message.
+//! In: where the server said no, and its reply. Out: a ruling. Microsoft's submission is judged by the catalogue; any other
+//! server, and what the catalogue does not know, by the first digit: a 5yz before MAIL is our trouble and pauses what
+//! does not work, after it is a verdict on the message. Too much or too fast is neither: the lane slows down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use m365::{About, Action, Catalogue, Class, Row, Where};
-use queue::{LaneVerdict, Outcome, Pause, RemoteReply};
+use m365::{About, Action, Breaker, Catalogue, Class, Row, Where};
+use queue::{Counted, Excess, LaneVerdict, Outcome, Pause, RemoteReply, Scope, Throttle};
 use smtp::client::Stage;
 use smtp::{EnhancedStatus, Reply};
 
 use crate::settings::SmtpKind;
+use crate::throttle;
 
 /// After a link fault, or a server that is not well.
 pub(crate) const LINK_REST: Duration = Duration::from_secs(10);
 /// After a throttle.
-const THROTTLE_REST: Duration = Duration::from_secs(60);
+const THROTTLE_WAIT: Duration = Duration::from_secs(60);
 /// Too many submissions at once: gone as soon as one of them ends.
-const CONCURRENCY_REST: Duration = Duration::from_secs(5);
-/// A paused lane is tried again after this …
+const CONCURRENCY_WAIT: Duration = Duration::from_secs(5);
+/// A quota of a day is used up: room comes back bit by bit as the window slides.
+const QUOTA_WAIT: Duration = Duration::from_secs(60 * 60);
+/// What is paused is tried again after this …
 pub(crate) const PROBE: Duration = Duration::from_secs(5 * 60);
-/// … a mailbox that Microsoft blocks for repeated errors after this …
+/// … and a mailbox that Microsoft blocks for repeated errors after this.
 const PROBE_BLOCKED: Duration = Duration::from_secs(30 * 60);
-/// … and one that used up a quota of a day after this.
-const PROBE_QUOTA: Duration = Duration::from_secs(60 * 60);
 /// A message whose sender the mailbox may not send as waits so long. Not by the ordinary schedule, which starts with a
 /// minute: Exchange counts such refusals, and after too many it blocks the mailbox, for everybody who sends through it and
 /// for a time that nobody can shorten (`550 5.2.252`). Nor much longer, so that a right granted meanwhile soon helps.
 const SENDER_WAIT: Duration = Duration::from_secs(30 * 60);
+/// A recipient that gets too much in an hour (`5.2.121`, `5.2.122`) …
+const RECIPIENT_WAIT: Duration = Duration::from_secs(60 * 60);
+/// … or at once (`432 … recipient thread limit`).
+const RECIPIENT_BUSY_WAIT: Duration = Duration::from_secs(60);
 
 /// What to do about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +44,9 @@ pub(crate) enum What {
     Retry,
     /// The lane rests.
     Rest(Duration),
-    /// The lane is paused, and probed after so long.
+    /// The lane slows down, and waits so long.
+    Throttle(Excess, Duration),
+    /// What [`Ruling::scope`] says is paused, and probed after so long.
     Pause(Duration),
     /// The message alone waits so long, without counting; the lane goes on.
     SetAside(Duration),
@@ -55,6 +62,8 @@ pub(crate) enum What {
 #[derive(Clone, Debug)]
 pub(crate) struct Ruling {
     pub(crate) what: What,
+    /// What does not work, if it is paused.
+    pub(crate) scope: Scope,
     /// Meaning and remedy, for the operator.
     pub(crate) hint: Option<String>,
     /// The remedy alone.
@@ -79,11 +88,10 @@ impl Rules {
         let token = token && stage == Stage::Auth;
         let what = match (verdict, row) {
             (Some(verdict), Some(row)) => by_row(verdict.without_other_path(), row, stage, reply, token),
-            _ if before_mail(stage) => session_by_digit(reply, token),
-            _ => by_digit(stage, reply),
+            _ => by_words(reply).unwrap_or_else(|| by_digit(stage, reply, token)),
         };
         let hint = row.map(|row| format!("{} {}", row.meaning, row.fix));
-        Ruling { what, hint, remedy: row.map(|row| row.fix.clone()) }
+        Ruling { what, scope: scope(row, stage, reply, token), hint, remedy: row.map(|row| row.fix.clone()) }
     }
 }
 
@@ -92,14 +100,19 @@ fn before_mail(stage: Stage) -> bool {
 }
 
 fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -> What {
-    // One printer with a foreign sender must not stop the others.
-    if row.about == Some(About::Sender) && !before_mail(stage) {
-        return What::SetAside(SENDER_WAIT);
+    match row.about {
+        // One printer with a foreign sender, one recipient with too much mail must not stop the others.
+        Some(About::Sender) if !before_mail(stage) => return What::SetAside(SENDER_WAIT),
+        Some(About::Recipient) if !before_mail(stage) => return What::SetAside(recipient_wait(reply)),
+        _ => {}
+    }
+    if let Some(excess) = row.excess() {
+        return What::Throttle(excess_of(excess), throttle::asked_for(reply).unwrap_or(excess_wait(excess, reply)));
     }
     match action {
         Action::Retry if before_mail(stage) => What::Rest(LINK_REST),
         Action::Retry => retry(reply),
-        Action::SlowDown => What::Rest(rest(reply)),
+        Action::SlowDown => What::Rest(THROTTLE_WAIT),
         Action::RefreshToken if token => What::RefreshToken,
         Action::Split => What::Split,
         Action::Bounce if !before_mail(stage) => What::Bounce,
@@ -109,24 +122,28 @@ fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -
     }
 }
 
-/// A refusal of the session is never the message's fault.
-fn session_by_digit(reply: &Reply, token: bool) -> What {
-    match reply.code.get() {
-        535 if token => What::RefreshToken,
-        500.. => What::Pause(PROBE),
-        _ => What::Rest(LINK_REST),
-    }
+fn by_words(reply: &Reply) -> Option<What> {
+    let excess = throttle::recognised(reply)?;
+    Some(What::Throttle(excess, throttle::asked_for(reply).unwrap_or(THROTTLE_WAIT)))
 }
 
-fn by_digit(stage: Stage, reply: &Reply) -> What {
-    // Out of sequence, or not authenticated (RFC 4954 §6): nothing that a message could be blamed for.
-    let ours = matches!(reply.code.get(), 503 | 530 | 534 | 535 | 538);
-    match stage {
-        Stage::Rcpt if too_many_recipients(reply) => What::Split,
-        Stage::Mail if ours => What::Pause(PROBE),
+fn by_digit(stage: Stage, reply: &Reply, token: bool) -> What {
+    match (stage, reply.code.get()) {
+        // A refusal of the session is never the message's fault.
+        (Stage::Auth, 535) if token => What::RefreshToken,
+        (_, 500..) if before_mail(stage) => What::Pause(PROBE),
+        _ if before_mail(stage) => What::Rest(LINK_REST),
+        (Stage::Rcpt, _) if too_many_recipients(reply) => What::Split,
+        (Stage::Mail, 503) => What::Pause(PROBE),
+        (Stage::Mail | Stage::Rcpt | Stage::Data, code) if wants_login(code) => What::Pause(PROBE),
         _ if reply.code.is_permanent() => What::Bounce,
         _ => retry(reply),
     }
+}
+
+/// RFC 4954 §6: nothing that a message could be blamed for.
+fn wants_login(code: u16) -> bool {
+    matches!(code, 530 | 534 | 535 | 538)
 }
 
 /// 421 is about the server, every other 4yz about the message.
@@ -141,22 +158,67 @@ fn too_many_recipients(reply: &Reply) -> bool {
         && (status || reply.text().to_ascii_lowercase().contains("too many recipients"))
 }
 
-fn rest(reply: &Reply) -> Duration {
-    if reply.code.get() == 432 { CONCURRENCY_REST } else { THROTTLE_REST }
+/// What the refusal shows not to work: as the row says, else by how far we got.
+fn scope(row: Option<&Row>, stage: Stage, reply: &Reply, token: bool) -> Scope {
+    let told = row.and_then(Row::breaker);
+    // Such a row is about tokens. A password that is refused is wrong as a rule.
+    let password = stage == Stage::Auth && !token && row.is_some_and(|row| row.action == Action::RefreshToken);
+    match told {
+        _ if password => Scope::Credential,
+        Some(Breaker::Path) => Scope::Path,
+        Some(Breaker::Credential) => Scope::Credential,
+        Some(Breaker::Tenant) => Scope::Tenant,
+        Some(Breaker::Mailbox) => Scope::Mailbox,
+        None => match stage {
+            // The token was issued, so the application is in order: it may not send as this mailbox.
+            Stage::Auth if token => Scope::Mailbox,
+            Stage::Auth => Scope::Credential,
+            Stage::Mail | Stage::Rcpt | Stage::Data if wants_login(reply.code.get()) => Scope::Credential,
+            _ => Scope::Path,
+        },
+    }
+}
+
+fn excess_of(excess: m365::Excess) -> Excess {
+    match excess {
+        m365::Excess::Connections => Excess::Connections,
+        m365::Excess::Messages => Excess::Of(Counted::Messages),
+        m365::Excess::Recipients => Excess::Of(Counted::Recipients),
+        m365::Excess::External => Excess::Of(Counted::External),
+        m365::Excess::ExternalUnderProviderDomain => Excess::Of(Counted::ExternalUnderProviderDomain),
+        m365::Excess::Unknown => Excess::Unknown,
+    }
+}
+
+fn excess_wait(excess: m365::Excess, reply: &Reply) -> Duration {
+    use m365::Excess::{Connections, External, ExternalUnderProviderDomain, Messages, Recipients, Unknown};
+    match excess {
+        Connections if reply.code.get() == 432 => CONCURRENCY_WAIT,
+        Connections | Messages | Unknown => THROTTLE_WAIT,
+        Recipients | External | ExternalUnderProviderDomain => QUOTA_WAIT,
+    }
+}
+
+fn recipient_wait(reply: &Reply) -> Duration {
+    let usual = if reply.code.is_transient() { RECIPIENT_BUSY_WAIT } else { RECIPIENT_WAIT };
+    throttle::asked_for(reply).unwrap_or(usual)
 }
 
 fn probe(row: &Row) -> Duration {
-    match row.class {
-        Class::Throttle if row.code.starts_with("5.2.25") => PROBE_BLOCKED,
-        Class::Throttle => PROBE_QUOTA,
-        _ => PROBE,
-    }
+    if row.class == Class::Throttle { PROBE_BLOCKED } else { PROBE }
 }
 
 /// What a ruling says about the lane; `None`: nothing.
 pub(crate) fn lane_verdict(ruling: &Ruling, stage: Stage, reply: &Reply, host: &str) -> Option<LaneVerdict> {
     match ruling.what {
         What::Rest(wait) => Some(LaneVerdict::Rest { wait, reason: refused(stage, reply) }),
+        What::Throttle(what, wait) => Some(LaneVerdict::Throttled(Throttle {
+            what,
+            wait: Some(wait),
+            reason: format!("{host}: {}", refused(stage, reply)),
+            remedy: ruling.remedy.clone().unwrap_or_else(|| LESS.to_owned()),
+            code: code(reply),
+        })),
         What::Pause(_) | What::RefreshToken => Some(LaneVerdict::Paused(pause(ruling, stage, reply, host))),
         What::SetAside(_) => Some(LaneVerdict::Healthy),
         What::Retry | What::Bounce | What::Split => None,
@@ -164,20 +226,32 @@ pub(crate) fn lane_verdict(ruling: &Ruling, stage: Stage, reply: &Reply, host: &
 }
 
 /// The alert of a pause.
-pub(crate) fn pause(ruling: &Ruling, stage: Stage, reply: &Reply, host: &str) -> Pause {
+fn pause(ruling: &Ruling, stage: Stage, reply: &Reply, host: &str) -> Pause {
     let probe_after = if let What::Pause(after) = ruling.what { after } else { PROBE };
-    let code = reply.status.map_or_else(|| reply.code.get().to_string(), |status| status.to_string());
-    let remedy = ruling.remedy.clone().unwrap_or_else(|| general_remedy(stage).to_owned());
-    Pause { scope: queue::Scope::Path, reason: format!("{host}: {}", refused(stage, reply)), remedy, code, probe_after }
+    let remedy = ruling.remedy.clone().unwrap_or_else(|| general_remedy(stage, ruling.scope).to_owned());
+    let reason = format!("{host}: {}", refused(stage, reply));
+    Pause { scope: ruling.scope, reason, remedy, code: code(reply), probe_after }
+}
+
+/// The error's own name.
+fn code(reply: &Reply) -> String {
+    reply.status.map_or_else(|| reply.code.get().to_string(), |status| status.to_string())
 }
 
 /// For servers that no catalogue speaks of.
-fn general_remedy(stage: Stage) -> &'static str {
+const LESS: &str = "nothing as a rule: the server is given less, and more again with care. If it goes on, lower `connections` \
+                    or `messages_per_minute` of this path, or ask there for more";
+
+/// For servers that no catalogue speaks of.
+fn general_remedy(stage: Stage, scope: Scope) -> &'static str {
     match stage {
         Stage::Greeting => "the server does not serve this machine: look for its rules on our address there",
         Stage::Hello => "the server does not accept our name: set `hostname` to a name that it knows",
         Stage::StartTls => {
             "the server refuses STARTTLS: look at its certificate and TLS settings, or choose another `tls`"
+        }
+        Stage::Auth if scope == Scope::Mailbox => {
+            "the server refuses a token that was issued a moment ago: look whether the application may send as this mailbox"
         }
         Stage::Auth => "the server refuses the login: check `username`, the password and whether it may send by SMTP",
         _ => "the server wants a login, or another order of commands: check `username` and `tls` of this path",
@@ -202,8 +276,7 @@ pub(crate) fn refused(stage: Stage, reply: &Reply) -> String {
 /// The outcome for whoever was refused. `Split` that cannot be helped any more goes by the digit.
 pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, now: Timestamp) -> Outcome {
     let reason = refused(stage, reply);
-    let ours = matches!(ruling.what, What::Pause(_) | What::RefreshToken);
-    let hint = ruling.hint.clone().or_else(|| ours.then(|| general_remedy(stage).to_owned()));
+    let hint = ruling.hint.clone().or_else(|| general_hint(ruling, stage));
     let remote = Some(RemoteReply { host: peer.to_owned(), reply: reply.clone(), remote_id: None });
     let final_ = match ruling.what {
         What::Bounce => true,
@@ -213,14 +286,24 @@ pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, 
     if final_ {
         return Outcome::Bounced { status: permanent_status(reply), reason, hint, remote };
     }
-    // A message on which a server closes again and again must not hold up the others; a throttle that is known is the lane's.
-    let closed_on_it = stage == Stage::End && reply.code.get() == 421 && ruling.hint.is_none();
-    let counts = matches!(ruling.what, What::Retry | What::Split) || closed_on_it;
-    let not_before = match ruling.what {
-        What::SetAside(wait) => Some(now.checked_add(wait).unwrap_or(Timestamp::MAX)),
+    // A message on which a server closes again and again must not hold up the others.
+    let closed_on_it = stage == Stage::End && reply.code.get() == 421 && matches!(ruling.what, What::Rest(_));
+    let counts = matches!(ruling.what, What::Retry | What::Split) || (closed_on_it && ruling.hint.is_none());
+    let patience = match ruling.what {
+        What::SetAside(wait) => Some(wait),
+        What::Retry => throttle::asked_for(reply),
         _ => None,
     };
+    let not_before = patience.map(|wait| now.checked_add(wait).unwrap_or(Timestamp::MAX));
     Outcome::Deferred { reason, hint, not_before, remote, counts }
+}
+
+fn general_hint(ruling: &Ruling, stage: Stage) -> Option<String> {
+    match ruling.what {
+        What::Pause(_) | What::RefreshToken => Some(general_remedy(stage, ruling.scope).to_owned()),
+        What::Throttle(..) => Some(LESS.to_owned()),
+        _ => None,
+    }
 }
 
 /// The reply's own, of class 5 whatever the server wrote there.

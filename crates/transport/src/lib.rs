@@ -9,9 +9,11 @@ mod auth;
 mod classify;
 mod connect;
 mod content;
+mod message_id;
 mod open;
 mod plan;
 mod pool;
+mod recipients;
 mod refusal;
 mod remote_id;
 mod report;
@@ -20,12 +22,14 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod tls;
 mod transaction;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -37,7 +41,9 @@ use crate::auth::Login;
 use crate::classify::Rules;
 use crate::open::NextHop;
 use crate::pool::Pool;
+use crate::recipients::Learnt;
 use crate::tls::Tls;
+use crate::watch::Watch;
 
 pub use settings::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
 
@@ -64,8 +70,8 @@ pub enum SetupError {
 pub struct SmtpTransport {
     next_hop: NextHop,
     pool: Pool,
-    /// Most recipients in a transaction, learnt from refusals; 0: nothing learnt.
-    recipients: AtomicUsize,
+    /// Most recipients of a transaction, as the server's refusals tell.
+    recipients: Learnt,
     /// Attempts break off.
     abandoned: CancellationToken,
 }
@@ -93,21 +99,27 @@ impl SmtpTransport {
             rules,
             opened: AtomicU64::new(0),
             proxy_failures: AtomicU32::new(0),
+            watch: Watch::default(),
         };
-        Ok(Self { next_hop, pool, recipients: AtomicUsize::new(0), abandoned: CancellationToken::new() })
+        Ok(Self { next_hop, pool, recipients: Learnt::default(), abandoned: CancellationToken::new() })
     }
 
-    /// By what the server said of itself (LIMITS RCPTMAX) and what it refused.
-    fn recipients_at_once(&self, offered: Option<u32>) -> usize {
-        let offered = offered.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).max(1);
-        match self.recipients.load(Ordering::Relaxed) {
-            0 => offered,
-            learnt => learnt.min(offered),
-        }
+    /// True once after a password, secret or certificate that had been refused was replaced: a probe is worth it now.
+    /// Noticed while [`Transport::tend`] is called.
+    pub fn credential_replaced(&self) -> bool {
+        self.next_hop.watch.take_replaced()
     }
 
-    fn learn_recipients(&self, most: usize) {
-        self.recipients.store(most.max(1), Ordering::Relaxed);
+    /// Most recipients of a transaction that would like to have so many: by the settings, by what the server says of itself
+    /// (LIMITS RCPTMAX), and by what it refused.
+    fn recipients_at_once(&self, offered: Option<u32>, wanted: usize) -> usize {
+        let allowed = self.recipients_allowed(offered);
+        allowed.min(self.recipients.most(wanted.min(allowed)))
+    }
+
+    fn recipients_allowed(&self, offered: Option<u32>) -> usize {
+        let offered = offered.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        self.next_hop.settings.recipients.min(offered).max(1)
     }
 }
 
@@ -125,6 +137,7 @@ impl Transport for SmtpTransport {
 
     async fn tend(&self) {
         self.pool.tend().await;
+        self.next_hop.watch.look(&self.next_hop.login).await;
     }
 
     fn abandon(&self) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use queue::{LaneVerdict, Pause, RemoteReply};
+use queue::{LaneVerdict, Pause, RemoteReply, Scope};
 use smtp::client::{BrokenSession, Stage, Step};
 use smtp::{Credentials, Reply};
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,6 +22,7 @@ use crate::session::{LinkError, Patience, Session};
 use crate::settings::{ClientTls, SmtpSettings};
 use crate::stream::Stream;
 use crate::tls::{Tls, certificate_remedy};
+use crate::watch::Watch;
 
 /// AUTH answered with `451 4.7.0 … PRXn` so often in a row is no passing trouble: the token or its user is wrong.
 const PROXY_FAILURES: u32 = 3;
@@ -36,17 +37,19 @@ pub(crate) struct NextHop {
     pub(crate) rules: Rules,
     pub(crate) opened: AtomicU64,
     pub(crate) proxy_failures: AtomicU32,
+    pub(crate) watch: Watch,
 }
 
 impl NextHop {
     pub(crate) async fn open(&self, permit: OwnedSemaphorePermit, notes: &mut Notes) -> Result<Session, Box<Refusal>> {
-        let proof = self.login.prepare().await?;
+        let proof = self.prepare().await?;
         let mut session = self.connect(permit).await?;
         self.ready(&mut session, Stage::Greeting).await?;
         if matches!(self.settings.tls, ClientTls::Required | ClientTls::Opportunistic) {
             self.encrypt(&mut session).await?;
         }
         self.log_in(&mut session, proof, notes).await?;
+        self.watch.accepted();
         tracing::debug!(
             connection = session.number,
             peer = %session.peer,
@@ -54,6 +57,17 @@ impl NextHop {
             "connection opened"
         );
         Ok(session)
+    }
+
+    /// A password or a token.
+    async fn prepare(&self) -> Result<Proof, Box<Refusal>> {
+        let proof = self.login.prepare().await;
+        if let Err(refusal) = &proof
+            && matches!(refusal.lane, LaneVerdict::Paused(_))
+        {
+            self.watch.refused(None);
+        }
+        proof
     }
 
     async fn connect(&self, permit: OwnedSemaphorePermit) -> Result<Session, Box<Refusal>> {
@@ -92,7 +106,8 @@ impl NextHop {
         if self.settings.tls == ClientTls::Opportunistic && matches!(self.login, Login::None) {
             return Ok(());
         }
-        Err(Refusal::paused(Pause { scope: queue::Scope::Path,
+        Err(Refusal::paused(Pause {
+            scope: Scope::Path,
             reason: format!("{}: {why}, and this path does not send without", self.label),
             remedy:
                 "nothing was sent. Look whether something on the way (a firewall that inspects SMTP) takes STARTTLS \
@@ -126,7 +141,8 @@ impl NextHop {
         let reason = format!("the TLS handshake failed: {error}");
         match certificate_remedy(error, &self.settings.host) {
             None => self.resting(reason),
-            Some(remedy) => Refusal::paused(Pause { scope: queue::Scope::Path,
+            Some(remedy) => Refusal::paused(Pause {
+                scope: Scope::Path,
                 reason: format!("{}: {reason}", self.label),
                 remedy,
                 code: "tls-certificate".to_owned(),
@@ -149,7 +165,7 @@ impl NextHop {
             }
             self.login.discard(&proof);
             tracing::info!(peer = %session.peer, %reply, "the access token was refused, trying a fresh one");
-            let another = self.login.prepare().await;
+            let another = self.prepare().await;
             let came = if another.is_ok() { "a fresh one was taken" } else { "no fresh one could be had" };
             notes.add(format!("the server refused the token ({reply}): {came}"));
             proof = another?;
@@ -189,6 +205,9 @@ impl NextHop {
     }
 
     fn login_refused(&self, session: &Session, mut ruling: Ruling, reply: &Reply, proof: &Proof) -> Box<Refusal> {
+        if matches!(ruling.what, What::Pause(_)) {
+            self.watch.refused(Some(proof));
+        }
         if let Some(token) = self.login.describe(proof) {
             let said = |text: String| format!("{text} The refused token: {token}");
             ruling.remedy =
@@ -210,7 +229,8 @@ impl NextHop {
         match step {
             Ok(Step::Refused { stage, reply }) => self.refused(session, stage, &reply),
             Ok(Step::Broken { cause: BrokenSession::Closing(reply), .. }) => self.refused(session, stage, &reply),
-            Ok(Step::Broken { cause: cause @ BrokenSession::Injected, .. }) => Refusal::paused(Pause { scope: queue::Scope::Path,
+            Ok(Step::Broken { cause: cause @ BrokenSession::Injected, .. }) => Refusal::paused(Pause {
+                scope: Scope::Path,
                 reason: format!("{}: {cause}", session.peer),
                 remedy:
                     "nothing was sent. Look at what stands between this machine and the server; `tls = \"implicit\"` \

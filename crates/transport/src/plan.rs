@@ -4,9 +4,14 @@
 //! serve. Never silent: a message is not changed to fit, and parameters that were asked for and are left out are named.
 //! RFC 1870 §6.1 (SIZE), RFC 6152 §3 (8BITMIME), RFC 6531 §3.1 (SMTPUTF8), RFC 3030 §3 (BINARYMIME).
 
+use std::collections::HashMap;
+
 use queue::{Message, Outcome, Recipient};
 use smtp::client::Transaction;
-use smtp::{BodyType, EnhancedStatus, Extensions, ForwardPath, MailParameters, RcptParameters, ReversePath};
+use smtp::{
+    BodyType, EnhancedStatus, Extensions, ForwardPath, MailParameters, Notify, OriginalRecipient, RcptParameters,
+    ReversePath,
+};
 
 /// See the head of this file. Indices are those of the message's recipients.
 #[derive(Debug, Default)]
@@ -15,6 +20,7 @@ pub(crate) struct Plan {
     pub(crate) refused: Vec<(Vec<u32>, Outcome)>,
     smtputf8: bool,
     body: BodyType,
+    size: u64,
 }
 
 /// Why a server cannot take a message.
@@ -24,9 +30,9 @@ struct Lack {
     hint: &'static str,
 }
 
-/// Sorts the recipients; makes no transaction yet, because not all may fit into one.
-pub(crate) fn plan(message: &Message, recipients: Vec<u32>, offered: &Extensions, host: &str) -> Plan {
-    let body = match body_type(message, offered, host).and_then(|body| fits(message, offered, host).map(|()| body)) {
+/// Sorts the recipients; makes no transaction yet, because not all may fit into one. `size`: octets that will be sent.
+pub(crate) fn plan(message: &Message, size: u64, recipients: Vec<u32>, offered: &Extensions, host: &str) -> Plan {
+    let body = match body_type(message, offered, host).and_then(|body| fits(size, offered, host).map(|()| body)) {
         Ok(body) => body,
         Err(lack) => return Plan { refused: vec![(recipients, lack.outcome())], ..Plan::default() },
     };
@@ -36,12 +42,12 @@ pub(crate) fn plan(message: &Message, recipients: Vec<u32>, offered: &Extensions
         let original = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
         let wished = message.smtputf8 && offered.dsn;
         let smtputf8 = whole || recipients.iter().any(wide) || (wished && recipients.iter().any(original));
-        return Plan { send: recipients, refused: Vec::new(), smtputf8, body };
+        return Plan { send: recipients, refused: Vec::new(), smtputf8, body, size };
     }
     let (refused, send) = recipients.into_iter().partition(|index| whole || wide(index));
     let refused: Vec<u32> = refused;
     let refused = if refused.is_empty() { Vec::new() } else { vec![(refused, no_smtputf8(host).outcome())] };
-    Plan { send, refused, smtputf8: false, body }
+    Plan { send, refused, smtputf8: false, body, size }
 }
 
 impl Plan {
@@ -51,12 +57,15 @@ impl Plan {
         let of_rcpt = |one: &Recipient| RcptParameters {
             notify: one.notify.filter(|_| dsn),
             // RFC 6533 §3: one in UTF-8 only goes with SMTPUTF8.
-            orcpt: one.orcpt.clone().filter(|_| dsn && (self.smtputf8 || original_is_ascii(one))),
+            orcpt: match &one.orcpt {
+                Some(orcpt) => Some(orcpt.clone()).filter(|_| dsn && (self.smtputf8 || original_is_ascii(one))),
+                None => original_of(one).filter(|_| dsn),
+            },
         };
         Transaction {
             reverse_path: message.reverse_path.clone(),
             parameters: MailParameters {
-                size: offered.size.is_some().then_some(message.size),
+                size: offered.size.is_some().then_some(self.size),
                 body: self.body,
                 smtputf8: self.smtputf8,
                 ret: message.ret.filter(|_| dsn),
@@ -96,6 +105,49 @@ impl Plan {
     }
 }
 
+/// Takes from `recipients` those that do not fit into one transaction.
+pub(crate) fn surplus(
+    message: &Message,
+    recipients: &mut Vec<u32>,
+    most: usize,
+    most_of_a_domain: Option<usize>,
+) -> Vec<u32> {
+    let of_a_domain = most_of_a_domain.unwrap_or(usize::MAX);
+    if recipients.len() <= most.min(of_a_domain) {
+        return Vec::new();
+    }
+    if most_of_a_domain.is_none() {
+        return recipients.split_off(most);
+    }
+    let mut taken = 0;
+    let mut of_domain: HashMap<String, usize> = HashMap::new();
+    recipients
+        .extract_if(.., |index| {
+            let domain = recipient(message, *index).map(domain).unwrap_or_default();
+            let of_this = of_domain.entry(domain).or_default();
+            let fits = taken < most && *of_this < of_a_domain;
+            taken += usize::from(fits);
+            *of_this += usize::from(fits);
+            !fits
+        })
+        .collect()
+}
+
+fn domain(recipient: &Recipient) -> String {
+    match &recipient.forward_path {
+        ForwardPath::Postmaster => String::new(),
+        ForwardPath::Mailbox(mailbox) => mailbox.domain().to_ascii_lowercase(),
+    }
+}
+
+/// Where notifications were asked for, whoever makes them should name the recipient as the client did (RFC 3461 §5.2.1):
+/// the address may be another one by then. `None`: nobody will be notified, or there is no ASCII form of it.
+fn original_of(recipient: &Recipient) -> Option<OriginalRecipient> {
+    let ForwardPath::Mailbox(mailbox) = &recipient.forward_path else { return None };
+    let asked = recipient.notify.is_some_and(|Notify { success, failure, delay }| success || failure || delay);
+    (asked && mailbox.is_ascii()).then(|| OriginalRecipient::rfc822(mailbox)).flatten()
+}
+
 /// Parameters of RFC 3461 that the client gave, for the message and for any of these recipients.
 fn dsn_asked(message: &Message, recipients: &[u32]) -> Vec<&'static str> {
     let any =
@@ -114,7 +166,7 @@ pub(crate) fn recipient(message: &Message, index: u32) -> Option<&Recipient> {
 }
 
 fn original_is_ascii(recipient: &Recipient) -> bool {
-    recipient.orcpt.as_ref().is_none_or(smtp::OriginalRecipient::is_ascii)
+    recipient.orcpt.as_ref().is_none_or(OriginalRecipient::is_ascii)
 }
 
 fn is_ascii(path: &ForwardPath) -> bool {
@@ -154,11 +206,11 @@ fn body_type(message: &Message, offered: &Extensions, host: &str) -> Result<Body
     }
 }
 
-fn fits(message: &Message, offered: &Extensions, host: &str) -> Result<(), Lack> {
+fn fits(size: u64, offered: &Extensions, host: &str) -> Result<(), Lack> {
     match offered.size {
-        Some(most) if most > 0 && message.size > most => Err(Lack {
+        Some(most) if most > 0 && size > most => Err(Lack {
             status: EnhancedStatus::new(5, 3, 4),
-            reason: format!("the message has {} octets, and {host} takes at most {most}", message.size),
+            reason: format!("the message has {size} octets, and {host} takes at most {most}"),
             hint: "Send a smaller message, or raise the limit there.",
         }),
         _ => Ok(()),

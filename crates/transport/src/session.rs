@@ -146,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Sends the whole content and the final dot. `Some`: the server spoke before the end.
+    /// Sends the content, but for its last piece: that goes with the final dot. `Some`: the server spoke before the end.
     pub(crate) async fn send(&mut self, content: &mut Content, patience: Patience) -> Result<Option<Step>, SendError> {
         while let Some(piece) = content.next().await? {
             for piece in piece.chunks(PIECE) {
@@ -161,13 +161,18 @@ impl Session {
                 }
             }
         }
+        Ok(None)
+    }
+
+    /// Sends the rest, and the final dot. `Some`: the server spoke before it had all.
+    pub(crate) async fn end(&mut self, content: &mut Content, patience: Patience) -> Result<Option<Step>, LinkError> {
         self.client.end_content();
         let ended = self.client.awaits_final_reply();
         content.ending = ended;
         let early = self.push_all(patience).await;
         self.dot_sent = ended && self.client.output().is_empty();
         self.client.output().shrink_to(KEEP);
-        Ok(early?)
+        early
     }
 
     /// Until all is sent, or the machine has something to say to what was heard meanwhile.

@@ -1,16 +1,21 @@
 //! One transaction: the envelope, the content, the replies; and what they mean for each recipient.
 //!
 //! In: a session, the envelope, the content. Out: outcomes, a verdict on the lane, recipients that must be sent to apart, and
-//! whether the session can carry another message. Invariants: "handed over" only on a 2yz to the final dot; "unconfirmed"
-//! only if the connection took the last byte and no reply to it came; each recipient gets one outcome or is left over.
+//! whether the session can carry another message. Invariants: the last byte goes only when the journal knows of it; "handed
+//! over" only on a 2yz to the final dot; "unconfirmed" only if the connection took the last byte and no reply to it came;
+//! each recipient gets one outcome or is left over.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{LaneVerdict, Outcome, RemoteReply, SpoolError};
+use queue::{Journal, LaneVerdict, Message, Outcome, RemoteReply, SpoolError};
 use smtp::Reply;
 use smtp::client::{BrokenSession, PartialReplies, Replies, Stage, Step, Transaction};
+use tokio::time::timeout;
 
 use crate::classify::{self, LINK_REST, Rules, Ruling, What};
 use crate::content::Content;
+use crate::plan;
 use crate::remote_id::remote_id;
 use crate::report::Report;
 use crate::session::{LinkError, Patience, SendError, Session};
@@ -31,6 +36,8 @@ pub(crate) enum Trouble {
     Link(LinkError),
     Session(BrokenSession),
     Body(SpoolError),
+    /// It could not be noted that the last byte was to go, so it did not.
+    Journal(String),
     /// A reply that cannot be believed, or a step that makes no sense.
     Astray(String),
 }
@@ -41,7 +48,35 @@ impl std::fmt::Display for Trouble {
             Self::Link(error) => error.fmt(f),
             Self::Session(cause) => cause.fmt(f),
             Self::Body(error) => error.fmt(f),
+            Self::Journal(cause) => write!(f, "the message was not ended, for the attempt could not be noted: {cause}"),
             Self::Astray(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Who is named in a transaction, in order, and where it is noted that its last byte goes.
+pub(crate) struct Named<'a> {
+    pub(crate) recipients: &'a [u32],
+    pub(crate) journal: &'a dyn Journal,
+}
+
+impl Named<'_> {
+    /// Those whom the server has accepted may get the message from now on.
+    async fn note(&self, replies: &[Reply], limit: Duration) -> Result<(), Trouble> {
+        let accepted = |at: usize| replies.get(at).is_some_and(|reply| reply.code.is_positive());
+        let all = (0..self.recipients.len()).all(accepted);
+        let some: Vec<u32>;
+        let noted = if all {
+            self.recipients
+        } else {
+            some =
+                self.recipients.iter().enumerate().filter_map(|(at, index)| accepted(at).then_some(*index)).collect();
+            &some
+        };
+        match timeout(limit, self.journal.last_byte(noted)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Trouble::Journal(error.to_string())),
+            Err(_) => Err(Trouble::Journal(format!("no answer within {} s", limit.as_secs_f32()))),
         }
     }
 }
@@ -51,6 +86,7 @@ pub(crate) async fn converse(
     session: &mut Session,
     transaction: &Transaction,
     content: &mut Content,
+    named: Named<'_>,
     timeouts: &Timeouts,
 ) -> Ending {
     session.heard = false;
@@ -62,13 +98,21 @@ pub(crate) async fn converse(
         return ending(session, first, false);
     }
     match session.send(content, Patience::for_octets(timeouts.content, content.size())).await {
+        Ok(None) => {}
+        Ok(Some(early)) => return early_end(session, early),
+        Err(SendError::Link(error)) => return ending(session, Err(error), true),
+        Err(SendError::Body(error)) => return broken(session, Trouble::Body(error), true),
+    }
+    if let Err(trouble) = named.note(session.client.recipient_replies(), timeouts.content).await {
+        return broken(session, trouble, true);
+    }
+    match session.end(content, Patience::for_octets(timeouts.content, 0)).await {
         Ok(None) => {
             let last = session.step(Patience::new(timeouts.end, 1)).await;
             ending(session, last, true)
         }
         Ok(Some(early)) => early_end(session, early),
-        Err(SendError::Link(error)) => ending(session, Err(error), true),
-        Err(SendError::Body(error)) => broken(session, Trouble::Body(error), true),
+        Err(error) => ending(session, Err(error), true),
     }
 }
 
@@ -130,6 +174,9 @@ pub(crate) struct Judge<'a> {
     pub(crate) peer: &'a str,
     /// Of the next hop, as an alert names it.
     pub(crate) host: &'a str,
+    pub(crate) message: &'a Message,
+    /// The server was told what was asked for of notifications.
+    pub(crate) dsn: bool,
     pub(crate) dot_sent: bool,
     pub(crate) now: Timestamp,
     pub(crate) report: &'a mut Report,
@@ -202,7 +249,13 @@ impl Judge<'_> {
     fn hand_over(&mut self, accepted: Vec<u32>, reply: Reply) {
         let remote_id = remote_id(&reply);
         let remote = RemoteReply { host: self.peer.to_owned(), reply, remote_id };
-        self.report.add(accepted, Outcome::HandedOver { remote, notifies: false });
+        let told = |index: &u32| plan::recipient(self.message, *index).is_some_and(|one| one.notify.is_some());
+        let (told, others) = accepted.into_iter().partition(|index| self.dsn && told(index));
+        let told: Vec<u32> = told;
+        if !told.is_empty() {
+            self.report.add(told, Outcome::HandedOver { remote: remote.clone(), notifies: true });
+        }
+        self.report.add(others, Outcome::HandedOver { remote, notifies: false });
         self.report.lane(LaneVerdict::Healthy);
     }
 
@@ -246,7 +299,7 @@ impl Judge<'_> {
             Trouble::Session(BrokenSession::Unasked(reply)) if sending && !self.dot_sent && is_refusal(reply) => {
                 left.too_many = self.refuse_all(accepted, stage, reply).too_many;
             }
-            Trouble::Body(_) => self.report.add(accepted, link_trouble(&reason, false)),
+            Trouble::Body(_) | Trouble::Journal(_) => self.report.add(accepted, link_trouble(&reason, false)),
             _ if self.dot_sent => {
                 self.report.lane(LaneVerdict::Rest { wait: LINK_REST, reason: reason.clone() });
                 self.report.add(accepted, Outcome::Unconfirmed { cause: reason });

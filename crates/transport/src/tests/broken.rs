@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, script, settings, transport};
+use super::body::Pieces;
+use super::fixture::{
+    HELLO, TAKEN, TEXT, attempt, attempt_journalled, lane, message, named, script, settings, transport,
+};
+use super::journal::Notes;
 use super::server::{Cut, Server};
 use crate::{SmtpSettings, Timeouts};
 
@@ -19,12 +23,17 @@ fn sent_up_to(play: &str, start: &str) -> usize {
     panic!("no such line: {start}");
 }
 
-async fn cut(play: &str, cut: Cut) -> queue::AttemptReport {
+/// What is said of the message, and whether its last byte could have gone as far as the journal knows.
+async fn cut(play: &str, cut: Cut) -> (queue::AttemptReport, bool) {
     let server = Server::start_with(&[play.to_owned()], cut, None).await;
     let transport = transport(settings(server.address));
-    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    let notes = Notes::new();
+    let body = Pieces::of(&[TEXT]);
+    let report = attempt_journalled(&transport, &message(&["anna@contoso.test"]), body, 1, &notes).await;
     drop(transport);
-    report
+    let noted = notes.noted();
+    assert!(noted.is_empty() || noted == [[0]], "{noted:?}");
+    (report, !noted.is_empty())
 }
 
 #[tokio::test]
@@ -36,14 +45,16 @@ async fn wherever_the_server_stops_talking_the_outcome_is_true() {
         let asked_for_content = sent_up_to(&play, "354");
         let whole = sent_up_to(&play, "250 2.0.0 Ok: queued");
         for octets in 1..=whole {
-            let report = cut(&play, Cut { after_sent: Some(octets), after_received: None }).await;
+            let (report, noted) = cut(&play, Cut { after_sent: Some(octets), after_received: None }).await;
             let wanted = match octets {
-                _ if octets == whole => ("handed over", "healthy"),
-                _ if octets >= asked_for_content => ("unconfirmed", "rest"),
-                _ if octets >= answered_mail => ("deferred", "rest"),
-                _ => ("waiting", "rest"),
+                _ if octets == whole => ("handed over", "healthy", true),
+                _ if octets >= asked_for_content => ("unconfirmed", "rest", true),
+                _ if octets >= answered_mail => ("deferred", "rest", false),
+                _ => ("waiting", "rest", false),
             };
-            assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), wanted, "after {octets} of {whole}");
+            assert_eq!((&*named(&report, 0), &*lane(&report), noted), wanted, "after {octets} of {whole}");
+            // A greeting and EHLO must be heard before MAIL is said.
+            assert_eq!(report.messages, u32::from(octets >= sent_up_to(&play, "250 ENH")), "after {octets} of {whole}");
         }
     }
 }
@@ -51,11 +62,13 @@ async fn wherever_the_server_stops_talking_the_outcome_is_true() {
 #[tokio::test]
 async fn wherever_the_server_stops_listening_the_outcome_is_true() {
     let play = script(&[HELLO, TAKEN]);
-    let content = super::fixture::TEXT.len() + 1 + 3;
-    let mut outcomes = Vec::new();
+    let content = TEXT.len() + 1 + 3;
+    let (mut outcomes, mut noted) = (Vec::new(), Vec::new());
     while outcomes.last().is_none_or(|last| last != "handed over") {
         let octets = outcomes.len() + 1;
-        outcomes.push(named(&cut(&play, Cut { after_sent: None, after_received: Some(octets) }).await, 0));
+        let (report, could_have_gone) = cut(&play, Cut { after_sent: None, after_received: Some(octets) }).await;
+        outcomes.push(named(&report, 0));
+        noted.push(could_have_gone);
         assert!(octets < 1000);
     }
     // The server had read all of it.
@@ -66,6 +79,9 @@ async fn wherever_the_server_stops_listening_the_outcome_is_true() {
     assert!(before[mail_answered..content_began - 1].iter().all(|outcome| outcome == "deferred"), "{before:?}");
     // To us it looks the same whether the last byte was read.
     let inside = &inside[..content - 1];
+    // All of DATA has been read in the last case before, and 354 said to it.
+    let (before, within) = noted.split_at(content_began - 1);
+    assert!(!before.contains(&true) && !within.contains(&false), "{noted:?}");
     assert!(inside.iter().all(|outcome| outcome == "unconfirmed" || outcome == "deferred"), "{inside:?}");
 }
 

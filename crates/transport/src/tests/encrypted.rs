@@ -81,7 +81,7 @@ async fn a_certificate_that_is_not_believed_pauses_the_lane_and_names_the_remedy
             acceptor: Some(acceptor.clone()),
         })
         .await;
-        assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", "paused tls-certificate"));
+        assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", "paused Path tls-certificate"));
         let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
         assert!(pause.remedy.contains(remedy), "{pause:?}");
     }
@@ -116,8 +116,8 @@ fn clear(tls: ClientTls, auth: Auth, script: String) -> Play<'static> {
 #[tokio::test]
 async fn without_starttls_nothing_is_sent_where_it_is_required() {
     for (script, verdict) in [
-        (script(&[HELLO]), "paused starttls"),
-        (script(&[OFFERED, "S: 554 5.7.3 No"]), "paused 5.7.3"),
+        (script(&[HELLO]), "paused Path starttls"),
+        (script(&[OFFERED, "S: 554 5.7.3 No"]), "paused Path 5.7.3"),
         (script(&[OFFERED, "S: 454 4.7.0 Not now"]), "rest"),
     ] {
         let (ca, _) = authority_and_server("localhost");
@@ -134,7 +134,7 @@ async fn no_password_goes_over_a_connection_from_which_starttls_was_taken_out() 
     let auth = Auth::Password { username: "relay".to_owned(), password };
     let stripped = HELLO.replace("S: 250-DSN", "S: 250-AUTH PLAIN LOGIN");
     let (report, _) = play(clear(ClientTls::Opportunistic, auth, stripped)).await;
-    assert_eq!(lane(&report), "paused starttls");
+    assert_eq!(lane(&report), "paused Path starttls");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn words_put_in_behind_starttls_are_noticed() {
     let injected = "R: 220 2.0.0 Ready\\r\\n250 injected\\r\\n\nHOLD";
     let wanted = Play { ca: Some(&ca), ..clear(ClientTls::Required, Auth::None, script(&[OFFERED, injected])) };
     let (report, _) = play(wanted).await;
-    assert_eq!(lane(&report), "paused starttls-injection", "{report:?}");
+    assert_eq!(lane(&report), "paused Path starttls-injection", "{report:?}");
     let Outcome::Deferred { hint: Some(hint), .. } = outcome(&report, 0) else { panic!("{report:?}") };
     assert!(hint.contains("nothing was sent"), "{hint}");
 }

@@ -65,7 +65,7 @@ pub(crate) fn message(recipients: &[&str]) -> Message {
         ret: None,
         envid: None,
         size: TEXT.len() as u64,
-        header: HeaderFacts::default(),
+        header: HeaderFacts { message_id: Some("<1@contoso.test>".to_owned()), ..HeaderFacts::default() },
         content: ContentFacts { longest_line: 17, ..ContentFacts::default() },
         recipients: recipients.iter().map(recipient).collect(),
         urgent: false,
@@ -113,7 +113,7 @@ pub(crate) async fn attempt(transport: &SmtpTransport, message: &Message) -> Att
 
 /// In as many transactions as it takes.
 pub(crate) async fn attempt_with(transport: &SmtpTransport, message: &Message, body: BodyReader) -> AttemptReport {
-    attempt_journalled(transport, message, body, usize::MAX, &Notes::default()).await
+    attempt_journalled(transport, message, body, usize::MAX, &Notes::new()).await
 }
 
 /// In at most so many transactions, noted in that journal. And sees that each recipient is named once, and that nobody is

@@ -1,10 +1,10 @@
 //! What a server does not offer: nobody's message is changed in silence.
 
 use message::ContentFacts;
-use queue::Message;
+use queue::{Message, Outcome};
 use smtp::{BodyType, Notify, Ret};
 
-use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, script, settings, transport};
+use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, outcome, script, settings, transport};
 use super::server::Server;
 
 /// Nothing but ESMTP.
@@ -118,11 +118,82 @@ async fn dsn_is_passed_on_where_it_is_offered_and_left_out_where_not() {
     let transport = transport(settings(server.address));
     let report = attempt(&transport, &asking).await;
     assert_eq!((named(&report, 0).as_str(), report.notes.len()), ("handed over", 0));
+    assert!(notifies(&report, 0));
     drop(transport);
     server.followed().await;
     let notes = check(BARE, &asking, "printer@contoso.test>", &["handed over"]).await;
     let left_out = "RET, ENVID, NOTIFY, ORCPT left out: 127.0.0.1 does not offer DSN, so reports may not come";
     assert_eq!(notes, [left_out]);
+}
+
+#[tokio::test]
+async fn who_sees_to_notifications_is_told_for_each_recipient() {
+    let mut asking = message(&["anna@contoso.test", "be+rt=x@contoso.test", "carl@contoso.test", "jörg@contoso.test"]);
+    (asking.smtputf8, asking.ret) = (true, Some(Ret::Full));
+    for (recipient, success, failure) in [(0, false, false), (1, false, true), (3, true, false)] {
+        asking.recipients[recipient].notify = Some(Notify { success, failure, delay: false });
+    }
+    // The address as the client gave it goes along where somebody will be notified.
+    let rcpt = "
+C: MAIL FROM:<printer@contoso.test> SIZE=49 SMTPUTF8 RET=FULL
+C: RCPT TO:<anna@contoso.test> NOTIFY=NEVER
+C: RCPT TO:<be+rt=x@contoso.test> NOTIFY=FAILURE ORCPT=rfc822;be+2Brt+3Dx@contoso.test
+C: RCPT TO:<carl@contoso.test>
+C: RCPT TO:<jörg@contoso.test> NOTIFY=SUCCESS
+C: DATA
+S: 250 2.1.0 OK
+S: 250 2.1.5 OK
+S: 250 2.1.5 OK
+S: 250 2.1.5 OK
+S: 250 2.1.5 OK
+S: 354 Go on
+CONTENT
+S: 250 2.0.0 OK";
+    for (hello, told) in
+        [(HELLO.to_owned(), [true, true, false, true]), (HELLO.replace("S: 250-DSN\n", ""), [false; 4])]
+    {
+        let without = [" RET=FULL", " NOTIFY=NEVER", " NOTIFY=FAILURE", " NOTIFY=SUCCESS"];
+        let without = without.iter().fold(rcpt.to_owned(), |play, words| play.replace(words, ""));
+        let without = without.replace(" ORCPT=rfc822;be+2Brt+3Dx@contoso.test", "");
+        let play = if told[0] { rcpt } else { &without };
+        let server = Server::start(&[script(&[&hello, play])]).await;
+        let transport = transport(settings(server.address));
+        let report = attempt(&transport, &asking).await;
+        for (recipient, told) in told.into_iter().enumerate() {
+            assert_eq!(named(&report, recipient as u32), "handed over", "{report:?}");
+            assert_eq!(notifies(&report, recipient as u32), told, "{recipient}: {report:?}");
+        }
+        drop(transport);
+        server.followed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_an_id_gets_one_and_its_octets_are_counted() {
+    let mut nameless = anna();
+    nameless.header.message_id = None;
+    let field = format!("Message-ID: <{}@relay.test>\r\n", nameless.id);
+    let size = nameless.size + field.len() as u64;
+    let mail =
+        TAKEN.replace("MAIL FROM:<printer@contoso.test>*", &format!("MAIL FROM:<printer@contoso.test> SIZE={size}"));
+    let server = Server::start(&[script(&[HELLO, &mail, &mail])]).await;
+    let transport = transport(settings(server.address));
+    for _ in 0..2 {
+        assert_eq!(named(&attempt(&transport, &nameless).await, 0), "handed over");
+    }
+    drop(transport);
+    let contents = server.followed().await;
+    assert_eq!(contents[0], contents[1]);
+    let text = super::fixture::TEXT.replace("\r\n.\r\n", "\r\n..\r\n");
+    assert_eq!(String::from_utf8_lossy(&contents[0]), format!("{field}{text}.\r\n"));
+    // With them it may be too large.
+    let tight = HELLO.replace("SIZE 1000000", &format!("SIZE {}", size - 1));
+    check(&tight, &nameless, "", &["bounced 5.3.4"]).await;
+}
+
+/// Whether the next hop was told who wants which notifications.
+fn notifies(report: &queue::AttemptReport, recipient: u32) -> bool {
+    matches!(outcome(report, recipient), Outcome::HandedOver { notifies: true, .. })
 }
 
 #[tokio::test]

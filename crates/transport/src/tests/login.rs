@@ -1,6 +1,7 @@
 //! AUTH: passwords, tokens, and tokens that are refused.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::{SmtpKind, SmtpSettings, SmtpTransport};
 struct Given {
     answers: Mutex<VecDeque<Result<AccessToken, TokenError>>>,
     discarded: Mutex<Vec<String>>,
+    changed: AtomicBool,
 }
 
 fn token(text: &str) -> Result<AccessToken, TokenError> {
@@ -38,10 +40,17 @@ impl Tokens for Given {
     fn describe(&self, _: &AccessToken) -> String {
         "audience https://outlook.test, no roles".to_owned()
     }
+    async fn changed(&self) -> bool {
+        self.changed.swap(false, Ordering::Relaxed)
+    }
 }
 
 fn with_tokens(answers: Vec<Result<AccessToken, TokenError>>) -> (Arc<Given>, Login) {
-    let given = Arc::new(Given { answers: Mutex::new(answers.into()), discarded: Mutex::default() });
+    let given = Arc::new(Given {
+        answers: Mutex::new(answers.into()),
+        discarded: Mutex::default(),
+        changed: AtomicBool::new(false),
+    });
     let tokens: Arc<dyn Tokens> = given.clone();
     (given, Login::XOAuth2 { user: "relay@contoso.test".to_owned(), tokens })
 }
@@ -101,7 +110,7 @@ async fn a_login_that_is_not_offered_is_not_downgraded() {
         (SmtpKind::Smarthost, password(), HELLO.to_owned()),
     ] {
         let (result, verdict, _) = check(kind, login, &[offer]).await;
-        assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused auth-not-offered"));
+        assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused Path auth-not-offered"));
     }
 }
 
@@ -113,7 +122,7 @@ async fn a_wrong_password_pauses_the_lane() {
         "S: 535 5.7.139 Authentication unsuccessful, the user credentials were incorrect",
     ]);
     let (result, verdict, report) = check(SmtpKind::Submission, password(), &[play]).await;
-    assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused 5.7.139"));
+    assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused Credential 5.7.139"));
     let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
     assert!(pause.remedy.contains("password"), "{pause:?}");
     let play = script(&[&offering("LOGIN"), LOGIN, "S: 454 4.7.0 Temporary authentication failure"]);
@@ -147,7 +156,7 @@ async fn a_second_refusal_pauses_the_lane_and_tells_what_the_token_says_of_itsel
         let (given, login) = with_tokens(vec![token("old"), token("new")]);
         let play = script(&[&hello, OLD, UNSUCCESSFUL, NEW, UNSUCCESSFUL]);
         let (result, verdict, report) = check(kind, login, &[play]).await;
-        assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused 5.7.3"));
+        assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused Mailbox 5.7.3"));
         assert_eq!(given.discarded.lock().unwrap().len(), 1);
         let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
         assert!(pause.remedy.contains("no roles"), "{pause:?}");
@@ -162,10 +171,23 @@ async fn a_refusal_that_no_token_can_cure_costs_no_token() {
     let refused = "S: 535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant";
     let play = script(&[&offering("XOAUTH2"), OLD, refused]);
     let (_, verdict, report) = check(SmtpKind::Submission, login, &[play]).await;
-    assert_eq!(verdict, "paused 5.7.139");
+    assert_eq!(verdict, "paused Mailbox 5.7.139");
     assert!(given.discarded.lock().unwrap().is_empty());
     let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
     assert!(pause.remedy.contains("Set-CASMailbox"), "{pause:?}");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_about_the_password_or_about_the_mailbox_of_the_token() {
+    let unsuccessful = "S: 535 5.7.3 Authentication unsuccessful";
+    for kind in [SmtpKind::Submission, SmtpKind::Smarthost] {
+        let play = script(&[&offering("LOGIN"), LOGIN, unsuccessful]);
+        let (_, verdict, _) = check(kind, password(), &[play]).await;
+        assert_eq!(verdict, "paused Credential 5.7.3");
+        let play = script(&[&offering("XOAUTH2"), OLD, "S: 550 5.7.8 Not this mailbox"]);
+        let (_, verdict, _) = check(kind, with_tokens(vec![token("old")]).1, &[play]).await;
+        assert_eq!(verdict, "paused Mailbox 5.7.8");
+    }
 }
 
 #[tokio::test]
@@ -176,7 +198,7 @@ async fn proxy_failures_at_auth_pause_the_lane_at_the_third_time() {
     let server = Server::start(&[play.clone(), play.clone(), play]).await;
     let wanted = SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) };
     let transport = SmtpTransport::with_login(wanted, m365::Catalogue::builtin(), login).unwrap();
-    for verdict in ["rest", "rest", "paused 4.7.0"] {
+    for verdict in ["rest", "rest", "paused Mailbox 4.7.0"] {
         let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
         assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", verdict));
     }
@@ -197,13 +219,13 @@ async fn without_a_token_nobody_is_connected_to() {
         probe_after: Duration::from_secs(600),
     };
     let (result, verdict, report) = check(SmtpKind::Submission, with_tokens(vec![Err(refused)]).1, &[]).await;
-    assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused AADSTS7000222"));
+    assert_eq!((result.as_str(), verdict.as_str()), ("waiting", "paused Credential AADSTS7000222"));
     let LaneVerdict::Paused(pause) = report.lane else { unreachable!() };
     assert_eq!((pause.remedy.as_str(), pause.probe_after.as_secs()), ("make a new one", 600));
 
     let credential = TokenError::Credential { reason: "no such file".to_owned() };
     let (_, verdict, _) = check(SmtpKind::Submission, with_tokens(vec![Err(credential)]).1, &[]).await;
-    assert_eq!(verdict, "paused credential");
+    assert_eq!(verdict, "paused Credential credential");
 }
 
 #[tokio::test]
@@ -211,6 +233,6 @@ async fn an_unreadable_password_pauses_the_lane() {
     let missing = Secret::File("/nonexistent/password".into());
     let login = Login::Password { username: "relay".to_owned(), password: missing };
     let (_, verdict, report) = check(SmtpKind::Smarthost, login, &[]).await;
-    assert_eq!(verdict, "paused secret");
+    assert_eq!(verdict, "paused Credential secret");
     assert!(format!("{:?}", report.lane).contains("/nonexistent/password"));
 }

@@ -28,7 +28,7 @@ const TAKEN: &str = "250 2.0.0 Ok: queued as 4B3C9120F7";
 const TOO_MANY: &str = "452 4.5.3 Too many recipients";
 
 const REFUSED: &str = "550 5.5.3 Too many recipients";
-const IN_TWO: &str = "sent in 2 transactions: the server takes fewer recipients at once";
+const IN_TWO: &str = "sent in 2 transactions: too many recipients for one";
 
 async fn all_handed_over(kind: SmtpKind, play: &[&str], notes: &[&str]) {
     let server = Server::start(&[script(play)]).await;
@@ -112,4 +112,111 @@ async fn what_was_learnt_of_a_server_is_kept_for_the_next_attempt() {
     assert_eq!(results, ["handed over", "handed over", "waiting", "waiting"]);
     drop(transport);
     server.followed().await;
+}
+
+fn with(address: std::net::SocketAddr, recipients: usize, of_a_domain: Option<usize>) -> crate::SmtpSettings {
+    crate::SmtpSettings { recipients, recipients_of_a_domain: of_a_domain, ..settings(address) }
+}
+
+#[tokio::test]
+async fn more_recipients_than_the_path_allows_get_a_transaction_of_their_own() {
+    let first = transaction(&[("anna", OK), ("bert", OK), ("carl", OK)], TAKEN);
+    for hello in [HELLO.to_owned(), HELLO.replace("S: 250-DSN", "S: 250-LIMITS RCPTMAX=100")] {
+        let server = Server::start(&[script(&[&hello, &first, &transaction(&[("dora", OK)], TAKEN)])]).await;
+        let transport = transport(with(server.address, 3, None));
+        let report = attempt(&transport, &four()).await;
+        assert!((0..4).all(|recipient| named(&report, recipient) == "handed over"), "{report:?}");
+        assert_eq!((report.messages, &report.notes[..]), (2, &[IN_TWO.to_owned()][..]));
+        drop(transport);
+        server.followed().await;
+    }
+}
+
+#[tokio::test]
+async fn more_recipients_of_one_domain_than_allowed_wait_for_the_next_transaction_others_do_not() {
+    let play = |names: &[&str]| {
+        let mut play = "C: MAIL FROM:<printer@contoso.test>*\n".to_owned();
+        names.iter().for_each(|name| play += &format!("C: RCPT TO:<{name}>*\n"));
+        play += "C: DATA\nS: 250 2.1.0 OK\n";
+        names.iter().for_each(|_| play += "S: 250 2.1.5 OK\n");
+        play + "S: 354 Go on\nCONTENT\nS: 250 2.0.0 OK"
+    };
+    let (anna, bert, carl) = ("anna@contoso.test", "bert@CONTOSO.test", "carl@contoso.test");
+    let (dora, emil) = ("dora@elsewhere.test", "emil@elsewhere.test");
+    let first = play(&[anna, bert, dora, emil]);
+    let server = Server::start(&[script(&[HELLO, &first, &play(&[carl])])]).await;
+    let transport = transport(with(server.address, 4, Some(2)));
+    let report = attempt(&transport, &message(&[anna, bert, carl, dora, emil])).await;
+    assert!((0..5).all(|recipient| named(&report, recipient) == "handed over"), "{report:?}");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn no_more_transactions_are_taken_than_granted_and_a_refused_one_is_one() {
+    let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
+    let plays = [
+        // Two are granted, four would be needed.
+        (script(&[HELLO, &transaction(&all[..1], TAKEN), &transaction(&all[1..2], TAKEN)]), 1, 2, 2),
+        // The refusal of all four counts, and half of them are served.
+        (script(&[HELLO, &transaction(&all, REFUSED), &transaction(&all[..2], TAKEN)]), 500, 2, 2),
+        (script(&[HELLO, &transaction(&all, REFUSED)]), 500, 1, 0),
+    ];
+    for (play, recipients, granted, served) in plays {
+        let server = Server::start(&[play]).await;
+        let wanted = with(server.address, recipients, None);
+        let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..wanted });
+        let body = Pieces::of(&[TEXT]);
+        let notes = super::journal::Notes::new();
+        let report = super::fixture::attempt_journalled(&transport, &four(), body, granted, &notes).await;
+        assert_eq!(report.messages, granted as u32);
+        for recipient in 0..4 {
+            let wanted = if recipient < served { "handed over" } else { "waiting" };
+            assert_eq!(named(&report, recipient), wanted, "{report:?}");
+        }
+        for (_, outcome) in &report.results {
+            assert!(
+                !matches!(outcome, queue::Outcome::Deferred { not_before: Some(_), .. }),
+                "due at once: {report:?}"
+            );
+        }
+        drop(transport);
+        server.followed().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_takes_at_once_is_kept_in_mind_after_a_452() {
+    let first = transaction(&[("anna", OK), ("bert", OK), ("carl", TOO_MANY), ("dora", TOO_MANY)], TAKEN);
+    let second = transaction(&[("carl", OK), ("dora", OK)], TAKEN);
+    let third = transaction(&[("anna", OK), ("bert", OK)], TAKEN);
+    let server = Server::start(&[script(&[HELLO, &first, &second, &third, &second])]).await;
+    let transport = transport(settings(server.address));
+    for _ in 0..2 {
+        let report = attempt(&transport, &four()).await;
+        assert!((0..4).all(|recipient| named(&report, recipient) == "handed over"), "{report:?}");
+        assert_eq!(report.messages, 2);
+    }
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn a_bad_recipient_fails_alone_wherever_it_stands() {
+    for bad in 0..4 {
+        for (reply, wanted) in [("550 5.1.1 Unknown", "bounced 5.1.1"), ("450 4.2.1 Not now", "deferred")] {
+            let mut all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
+            all[bad].1 = reply;
+            let server = Server::start(&[script(&[HELLO, &transaction(&all, TAKEN)])]).await;
+            let transport = transport(settings(server.address));
+            let report = attempt(&transport, &four()).await;
+            for recipient in 0..4 {
+                let wanted = if recipient == bad { wanted } else { "handed over" };
+                assert_eq!(named(&report, recipient as u32), wanted, "{report:?}");
+            }
+            assert_eq!(lane(&report), "healthy");
+            drop(transport);
+            server.followed().await;
+        }
+    }
 }

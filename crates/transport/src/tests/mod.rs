@@ -13,4 +13,7 @@ mod login;
 mod many;
 mod refused;
 mod reuse;
+mod sandbox;
 mod server;
+
+pub(crate) use fixture::message;

@@ -59,13 +59,13 @@ async fn a_server_without_extensions_is_served_one_command_at_a_time() {
 async fn a_refusal_before_mail_is_the_lanes_trouble_and_never_bounces() {
     let greeting = "S: 220 mx.test\nC: EHLO relay.test";
     for kind in [SmtpKind::Smarthost, SmtpKind::Submission] {
-        check(kind, &["S: 554 5.7.1 Not you"], ("waiting", "paused 5.7.1")).await;
+        check(kind, &["S: 554 5.7.1 Not you"], ("waiting", "paused Path 5.7.1")).await;
         check(kind, &["S: 450 4.3.2 Later"], ("waiting", "rest")).await;
         check(kind, &["S: 421 4.3.2 Busy"], ("waiting", "rest")).await;
     }
     check(SmtpKind::Smarthost, &[greeting, "S: 421 4.3.2 Busy"], ("waiting", "rest")).await;
     let refused = "S: 550 5.5.4 Invalid domain name\nC: HELO relay.test\nS: 501 5.5.4 Invalid domain name";
-    check(SmtpKind::Submission, &[greeting, refused], ("waiting", "paused 5.5.4")).await;
+    check(SmtpKind::Submission, &[greeting, refused], ("waiting", "paused Path 5.5.4")).await;
 }
 
 #[tokio::test]
@@ -75,8 +75,8 @@ async fn a_refusal_of_the_sender_is_for_all_recipients() {
     let cases = [
         ("S: 550 5.1.7 Bad sender", SmtpKind::Smarthost, "bounced 5.1.7", "healthy"),
         ("S: 450 4.1.8 Not now", SmtpKind::Smarthost, "deferred", "neutral"),
-        ("S: 530 5.7.0 Authentication required", SmtpKind::Smarthost, "waiting", "paused 5.7.0"),
-        ("S: 530 5.7.57 Client not authenticated to send mail", SmtpKind::Submission, "waiting", "paused 5.7.57"),
+        ("S: 530 5.7.0 Authentication required", SmtpKind::Smarthost, "waiting", "paused Credential 5.7.0"),
+        ("S: 530 5.7.57 Client not authenticated to send mail", SmtpKind::Submission, "waiting", "paused Path 5.7.57"),
     ];
     for (reply, kind, result, verdict) in cases {
         check(kind, &[HELLO, mail, reply, rest], (result, verdict)).await;
@@ -123,6 +123,13 @@ S: 503 5.5.1 No recipients";
 }
 
 #[tokio::test]
+async fn a_login_that_is_missed_late_bounces_nobody() {
+    let mail = "C: MAIL FROM:<printer@contoso.test>*\nC: RCPT TO:<anna@contoso.test>*\nC: DATA\nS: 250 2.1.0 OK";
+    let rcpt = "S: 530 5.7.0 Authentication required\nS: 503 5.5.1 No";
+    check(SmtpKind::Smarthost, &[HELLO, mail, rcpt], ("waiting", "paused Credential 5.7.0")).await;
+}
+
+#[tokio::test]
 async fn data_and_the_final_dot_can_be_refused() {
     let data = TAKEN.split("S: 354").next().unwrap();
     let end = TAKEN.rsplit_once("S: 250").unwrap().0;
@@ -137,13 +144,21 @@ async fn data_and_the_final_dot_can_be_refused() {
 async fn microsofts_answers_are_judged_by_the_catalogue_and_not_by_their_digit() {
     let end = TAKEN.rsplit_once("S: 250").unwrap().0;
     let cases = [
-        ("432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", "waiting", "rest"),
-        ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed", "waiting", "paused 5.2.0"),
+        (
+            "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending",
+            "waiting",
+            "throttled Connections",
+        ),
+        (
+            "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed",
+            "waiting",
+            "throttled Of(Recipients)",
+        ),
         ("554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test", "waiting", "healthy"),
         ("550 5.7.60 SMTP; Client does not have permissions to send as this sender", "waiting", "healthy"),
         ("550 5.7.1 Client does not have permissions to send as this sender", "waiting", "healthy"),
-        ("550 5.2.252 Sender throttled due to continuous send as denied errors", "waiting", "paused 5.2.252"),
-        ("550 5.2.251 Sender throttled due to continuous mailbox full errors", "waiting", "paused 5.2.251"),
+        ("550 5.2.252 Sender throttled due to continuous send as denied errors", "waiting", "paused Mailbox 5.2.252"),
+        ("550 5.2.251 Sender throttled due to continuous mailbox full errors", "waiting", "paused Mailbox 5.2.251"),
         ("554 5.6.0 Corrupt message content", "bounced 5.6.0", "healthy"),
         ("552 5.3.4 Message size exceeds fixed maximum message size", "bounced 5.3.4", "healthy"),
         ("451 4.7.0 Temporary server error. Please try again later. PRX4", "deferred", "neutral"),
@@ -157,18 +172,141 @@ async fn microsofts_answers_are_judged_by_the_catalogue_and_not_by_their_digit()
 }
 
 #[tokio::test]
-async fn a_pause_says_what_happened_what_to_do_and_when_to_look_again() {
+async fn a_throttle_says_what_happened_what_to_do_and_how_long_to_wait() {
     let end = TAKEN.rsplit_once("S: 250").unwrap().0;
     let reply = "S: 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed";
     let server = Server::start(&[script(&[HELLO, end, reply])]).await;
     let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
     let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
-    let LaneVerdict::Paused(pause) = &report.lane else { panic!("{report:?}") };
-    assert!(pause.reason.contains("SubmissionQuotaExceeded"), "{pause:?}");
-    assert!(pause.remedy.contains("Wait"), "{pause:?}");
-    assert_eq!(pause.probe_after.as_secs(), 3600);
-    let Outcome::Deferred { hint: Some(hint), .. } = outcome(&report, 0) else { panic!("{report:?}") };
-    assert!(hint.contains("recipient-per-day") && hint.contains(&pause.remedy), "{hint}");
+    let LaneVerdict::Throttled(throttle) = &report.lane else { panic!("{report:?}") };
+    assert!(throttle.reason.contains("SubmissionQuotaExceeded"), "{throttle:?}");
+    assert!(throttle.remedy.contains("Wait"), "{throttle:?}");
+    assert_eq!((throttle.code.as_str(), throttle.wait.unwrap().as_secs()), ("5.2.0", 3600));
+    let Outcome::Deferred { hint: Some(hint), not_before: None, counts: false, .. } = outcome(&report, 0) else {
+        panic!("{report:?}")
+    };
+    assert!(hint.contains("recipient-per-day") && hint.contains(&throttle.remedy), "{hint}");
+    drop(transport);
+    server.followed().await;
+}
+
+/// What is said to the final dot of one message to one recipient, by submission.
+async fn at_end(reply: &str) -> queue::AttemptReport {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let server = Server::start(&[script(&[HELLO, end, &format!("S: {reply}")])]).await;
+    let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    drop(transport);
+    server.followed().await;
+    report
+}
+
+#[tokio::test]
+async fn too_much_slows_the_lane_down_and_bounces_nothing_whatever_its_digit() {
+    let recipients = "throttled Of(Recipients)";
+    for (reply, verdict, wait) in [
+        ("432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/x", "throttled Connections", 5),
+        ("432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", "throttled Connections", 5),
+        ("421 4.3.2 The maximum number of concurrent connections has exceeded a limit", "throttled Connections", 60),
+        ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", recipients, 3600),
+        ("554 5.2.2 Submission quota exceeded", recipients, 3600),
+        ("550 5.1.90 You have reached your daily limit for message recipients", recipients, 3600),
+        ("550 5.7.232 Your trial tenant has exceeded its daily limit", "throttled Of(External)", 3600),
+        ("550 5.7.233 Your tenant has exceeded its daily limit", "throttled Of(External)", 3600),
+        ("550 5.7.236 Too much from onmicrosoft.com", "throttled Of(ExternalUnderProviderDomain)", 3600),
+        ("451 4.7.500 Server busy. Please try again later from [192.0.2.1]", "throttled Unknown", 60),
+        ("451 4.7.500 Server busy. Please try again in 5 minutes", "throttled Unknown", 300),
+        ("451 4.7.650 The mail server has been temporarily rate limited", "throttled Unknown", 60),
+    ] {
+        let report = at_end(reply).await;
+        assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", verdict), "{reply}");
+        let LaneVerdict::Throttled(throttle) = &report.lane else { unreachable!() };
+        assert_eq!(throttle.wait.unwrap().as_secs(), wait, "{reply}");
+        assert!(throttle.reason.contains(reply) && !throttle.remedy.is_empty(), "{throttle:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_paused_is_as_large_as_the_trouble() {
+    for (reply, verdict, probe) in [
+        ("550 5.2.252 Sender throttled due to continuous send as denied errors", "paused Mailbox 5.2.252", 1800),
+        ("550 5.2.253 Sender throttled due to continuous invalid license errors", "paused Mailbox 5.2.253", 1800),
+        ("550 5.2.259 Sender throttled due to continuous new errors", "paused Mailbox 5.2.259", 1800),
+        ("554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceeded", "paused Mailbox 5.2.2", 300),
+        ("550 5.1.8 Access denied, bad outbound sender", "paused Mailbox 5.1.8", 300),
+        ("550 5.7.705 Access denied, tenant has exceeded threshold", "paused Tenant 5.7.705", 300),
+        ("550 5.7.750 Client blocked from sending from unregistered domains", "paused Tenant 5.7.750", 300),
+        ("503 5.5.1 Bad sequence of commands", "paused Path 5.5.1", 300),
+    ] {
+        let report = at_end(reply).await;
+        assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", verdict), "{reply}");
+        let LaneVerdict::Paused(pause) = &report.lane else { unreachable!() };
+        assert_eq!(pause.probe_after.as_secs(), probe, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_that_gets_too_much_waits_alone() {
+    for (reply, wait) in [
+        ("554 5.2.121 The sender has exceeded the limit for messages to this recipient", 3600),
+        ("554 5.2.122 The recipient has exceeded their limit", 3600),
+        ("432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", 60),
+    ] {
+        let report = at_end(reply).await;
+        assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", "healthy"), "{reply}");
+        let Outcome::Deferred { not_before: Some(not_before), .. } = outcome(&report, 0) else { panic!("{report:?}") };
+        assert!((wait..wait + 60).contains(&not_before.as_second()), "the attempt began at 0: {not_before}");
+    }
+}
+
+#[tokio::test]
+async fn any_server_can_say_that_it_is_too_much() {
+    let at_mail = "C: MAIL FROM:<printer@contoso.test>*\nC: RCPT TO:<anna@contoso.test>*\nC: DATA\nS: 450 4.7.1 Error: too \
+                   much mail from 192.0.2.1\nS: 503 5.5.1 No\nS: 503 5.5.1 No";
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    for (play, wanted) in [
+        (&["S: 421 4.7.0 mx.test Error: too many connections from 192.0.2.1"][..], "throttled Connections"),
+        (&[HELLO, at_mail], "throttled Of(Messages)"),
+        (&[HELLO, end, "S: 454 Throttling failure: Maximum sending rate exceeded"], "throttled Unknown"),
+        (&[HELLO, end, "S: 421 4.3.2 Too many concurrent sessions\nCLOSE"], "throttled Connections"),
+    ] {
+        check(SmtpKind::Smarthost, play, ("waiting", wanted)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_external_recipient_that_is_too_much_holds_up_no_internal_one() {
+    let play = "
+C: MAIL FROM:<printer@contoso.test>*
+C: RCPT TO:<anna@contoso.test>*
+C: RCPT TO:<bert@elsewhere.test>*
+C: DATA
+S: 250 2.1.0 OK
+S: 250 2.1.5 OK
+S: 550 5.7.233 Your tenant has exceeded its daily limit for sending email to external recipients
+S: 354 Go on
+CONTENT
+S: 250 2.0.0 OK <new@outlook.test> [Hostname=AM0.test]";
+    let server = Server::start(&[script(&[HELLO, play])]).await;
+    let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) });
+    let report = attempt(&transport, &message(&["anna@contoso.test", "bert@elsewhere.test"])).await;
+    assert_eq!((named(&report, 0).as_str(), named(&report, 1).as_str()), ("handed over", "waiting"));
+    assert_eq!(lane(&report), "throttled Of(External)");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
+async fn a_server_that_says_when_to_come_again_is_given_the_time() {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let play = script(&[HELLO, end, "S: 451 4.7.1 Greylisted, try again in 300 seconds"]);
+    let server = Server::start(&[play]).await;
+    let transport = transport(settings(server.address));
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    let Outcome::Deferred { not_before: Some(not_before), counts: true, .. } = outcome(&report, 0) else {
+        panic!("{report:?}")
+    };
+    assert!((300..360).contains(&not_before.as_second()), "{not_before}");
     drop(transport);
     server.followed().await;
 }
@@ -215,7 +353,7 @@ async fn a_recipient_that_the_message_does_not_have_shifts_nobody_elses_reply() 
     let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
     let transport = transport(settings(server.address));
     let message = message(&["anna@contoso.test"]);
-    let journal = super::journal::Notes::default();
+    let journal = super::journal::Notes::new();
     let attempt = queue::Attempt { message: &message, recipients: vec![7, 0, 0], transactions: 1, journal: &journal };
     let body = super::body::Pieces::of(&[super::fixture::TEXT]);
     let report = queue::Transport::attempt(&transport, attempt, body, jiff::Timestamp::UNIX_EPOCH).await;

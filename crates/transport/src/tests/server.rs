@@ -3,7 +3,8 @@
 //! `S: line` is sent, `C: line` must come (`*` at the end: any rest). `CONTENT` takes a message to its final dot, `TLS` does a
 //! handshake, `TOGETHER` demands that more has come already, `R: text` sends text with `\r` and `\n` written out, `CLOSE`
 //! closes, `HOLD` keeps silent until the client goes, `DISCARD` is `CONTENT` of which only the number of octets is kept, `BLOCK`
-//! waits for a bit of the content and reads no further. After the last line QUIT is answered.
+//! waits for a bit of the content and reads no further, `STALL` neither reads nor speaks until the test lets it, `REST` keeps all that comes until the client goes. After the last
+//! line QUIT is answered.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -31,8 +32,10 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     contents: Contents,
     ends: UnboundedReceiver<Result<(), String>>,
-    /// Gets a permit with every `HOLD` that a script comes to.
+    /// Gets a permit with every `HOLD` and `REST` that a script comes to.
     pub(crate) holding: Arc<Semaphore>,
+    /// Each permit ends a `STALL`.
+    pub(crate) go_on: Arc<Semaphore>,
     scripts: usize,
     task: JoinHandle<()>,
 }
@@ -44,6 +47,7 @@ type Contents = Arc<Mutex<Vec<Vec<u8>>>>;
 struct Stage {
     contents: Contents,
     holding: Arc<Semaphore>,
+    go_on: Arc<Semaphore>,
 }
 
 /// How one connection ended.
@@ -68,10 +72,10 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let contents = Contents::default();
         let (ended, ends) = unbounded_channel();
-        let holding = Arc::new(Semaphore::new(0));
-        let stage = Stage { contents: contents.clone(), holding: holding.clone() };
+        let (holding, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let stage = Stage { contents: contents.clone(), holding: holding.clone(), go_on: go_on.clone() };
         let task = tokio::spawn(serve(listener, scripts.to_vec(), cut, tls, stage, ended));
-        Self { address, contents, ends, holding, scripts: scripts.len(), task }
+        Self { address, contents, ends, holding, go_on, scripts: scripts.len(), task }
     }
 
     /// All scripts were followed to their end, and nobody came besides. The messages that were taken.
@@ -142,6 +146,13 @@ async fn follow(stream: TcpStream, script: &str, cut: Cut, tls: Option<TlsAccept
             connection.more().await?;
         } else if line == "CLOSE" {
             return Ok(());
+        } else if line == "REST" {
+            stage.holding.add_permits(1);
+            while connection.more().await.is_ok() {}
+            stage.contents.lock().unwrap().push(connection.received);
+            return Ok(());
+        } else if line == "STALL" {
+            stage.go_on.acquire().await.unwrap().forget();
         } else if line == "HOLD" {
             stage.holding.add_permits(1);
             while connection.more().await.is_ok() {}

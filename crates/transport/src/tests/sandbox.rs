@@ -1,0 +1,67 @@
+//! Against the simulated Exchange Online: what it was told.
+
+use ::sandbox::{Fault, Sandbox, Settings, Step};
+use smtp::{Notify, Ret};
+
+use super::fixture::{attempt, lane, message, named, settings, transport};
+use crate::{Auth, ClientTls, SmtpKind, SmtpSettings};
+
+/// Submission as `relay@contoso.test` by password, and the file of its authority, which must live.
+fn submission(sandbox: &Sandbox) -> (SmtpSettings, tempfile::NamedTempFile) {
+    let endpoints = sandbox.endpoints();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca.path(), &endpoints.ca_pem).unwrap();
+    let password = secret::Secret::Inline("relay-password".to_owned().into());
+    let settings = SmtpSettings {
+        kind: SmtpKind::Submission,
+        host: endpoints.submission_host.clone(),
+        tls: ClientTls::Required,
+        ca: Some(ca.path().to_owned()),
+        auth: Auth::Password { username: "relay@contoso.test".to_owned(), password },
+        ..settings(endpoints.submission)
+    };
+    (settings, ca)
+}
+
+#[tokio::test]
+async fn who_wants_which_notifications_is_passed_on_with_the_message() {
+    let sandbox = Sandbox::start(Settings::default()).await.unwrap();
+    let (settings, _ca) = submission(&sandbox);
+    let mut asking = message(&["anna@contoso.test", "bert@contoso.test", "carl@contoso.test"]);
+    asking.reverse_path = "relay@contoso.test".parse().unwrap();
+    (asking.ret, asking.envid) = (Some(Ret::Hdrs), Some("QQ314159".parse().unwrap()));
+    asking.recipients[0].notify = Some(Notify { success: true, failure: true, delay: true });
+    asking.recipients[1].notify = Some(Notify { success: false, failure: false, delay: false });
+    let report = attempt(&transport(settings), &asking).await;
+    assert!((0..3).all(|recipient| named(&report, recipient) == "handed over"), "{report:?}");
+    let arrived = &sandbox.messages()[0];
+    assert_eq!((arrived.parameters.ret, arrived.parameters.envid.as_deref()), (Some(Ret::Hdrs), Some("QQ314159")));
+    let told: Vec<_> = arrived.recipients.iter().map(|one| (one.notify.as_deref(), one.orcpt.as_deref())).collect();
+    let anna = (Some("SUCCESS,FAILURE,DELAY"), Some("rfc822;anna@contoso.test"));
+    assert_eq!(told, [anna, (Some("NEVER"), None), (None, None)]);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_recipient_fails_alone_and_a_throttle_fails_nobody() {
+    let sandbox = Sandbox::start(Settings::default()).await.unwrap();
+    let (settings, _ca) = submission(&sandbox);
+    let transport = transport(settings);
+    let mut to_two = message(&["bounce-550-5.1.10@contoso.test", "anna@contoso.test"]);
+    to_two.reverse_path = "relay@contoso.test".parse().unwrap();
+    let report = attempt(&transport, &to_two).await;
+    assert_eq!((named(&report, 0).as_str(), named(&report, 1).as_str()), ("bounced 5.1.10", "handed over"));
+    assert_eq!(lane(&report), "healthy");
+
+    let reply = "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending";
+    sandbox.add_fault(Fault::at(Step::End).reply(reply).once()).unwrap();
+    let mut to_one = message(&["anna@contoso.test"]);
+    to_one.reverse_path = to_two.reverse_path;
+    let report = attempt(&transport, &to_one).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", "throttled Connections"));
+    let report = attempt(&transport, &to_one).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("handed over", "healthy"));
+    assert_eq!(sandbox.messages().len(), 2);
+    drop(transport);
+    sandbox.stop().await;
+}
