@@ -109,6 +109,8 @@ enum Failure {
     /// Nothing of it needs to be believed about the medium: the disk is full.
     Full(String),
     Broken(String),
+    /// Nothing was written, for want of something that has nothing to do with the medium.
+    Refused(String),
 }
 
 impl Failure {
@@ -185,7 +187,7 @@ impl Appender {
             return;
         }
         if let Err(closed) = self.shared.gate.check() {
-            return group.into_iter().for_each(|append| self.refuse(append, &closed));
+            return self.refuse_all(group, &closed);
         }
         match self.write(&group) {
             Ok(locations) => self.acknowledge(group, locations),
@@ -225,8 +227,10 @@ impl Appender {
             None => {
                 let id = self.next;
                 self.next += 1;
-                Segment::create(&*self.shared.files, &self.shared.dir, id)
-                    .map_err(|error| Failure::write("cannot make a segment", &error))?
+                Segment::create(&*self.shared.files, &self.shared.dir, id).map_err(|error| match error {
+                    error if files::is_passing(&error) => Failure::Refused(format!("cannot make a segment: {error}")),
+                    error => Failure::write("cannot make a segment", &error),
+                })?
             }
         };
         Ok(self.current.insert(segment))
@@ -264,23 +268,23 @@ impl Appender {
     }
 
     fn failed(&mut self, group: Vec<Append>, failure: Failure) {
+        let (reason, full) = match failure {
+            Failure::Refused(reason) => return self.refuse_all(group, &SpoolError::Failed(reason)),
+            Failure::Full(reason) => (reason, true),
+            Failure::Broken(reason) => (reason, false),
+        };
         let broken = self.current.take().map(|segment| {
             let broken = Broken { segment: segment.id, end: segment.end };
             segment.cut();
             broken
         });
         let noted = broken.is_none_or(|broken| self.note_end(broken));
-        match failure {
-            Failure::Full(reason) if noted => {
-                self.shared.room.filled(&reason);
-                self.apart(group, &reason);
-            }
-            Failure::Full(reason) | Failure::Broken(reason) => {
-                self.shared.gate.close(&reason, broken);
-                let closed = SpoolError::Closed(reason);
-                group.into_iter().for_each(|append| self.refuse(append, &closed));
-            }
+        if full && noted {
+            self.shared.room.filled(&reason);
+            return self.apart(group, &reason);
         }
+        self.shared.gate.close(&reason, broken);
+        self.refuse_all(group, &SpoolError::Closed(reason));
     }
 
     /// Has the database remember, durably, that nothing past this was acknowledged.
@@ -307,6 +311,10 @@ impl Appender {
                 }
             }
         }
+    }
+
+    fn refuse_all(&self, group: Vec<Append>, error: &SpoolError) {
+        group.into_iter().for_each(|append| self.refuse(append, error));
     }
 
     fn refuse(&self, append: Append, error: &SpoolError) {

@@ -141,7 +141,11 @@ impl Writer {
         self.shared.room.check()?;
         let path = store::big_path(&self.shared.dir, self.id).with_extension("tmp");
         let name = Unfinished(Some(path.clone()));
-        let file = self.blocking(move |_| sys::create(&path)).await?;
+        let create = move |shared: &Shared| {
+            files::allowed(&*shared.files, Point::CreateBig)?;
+            sys::create(&path)
+        };
+        let file = self.blocking(create).await.map_err(|error| self.refused(&error))?;
         self.kept = Kept::InFile { file, name, buffer: octets, unsynced: 0 };
         self.flush(true).await?;
         drop(claim);
@@ -172,7 +176,7 @@ impl Writer {
             buffer.clear();
             Ok((file, buffer))
         };
-        let (file, buffer) = self.blocking(write).await?;
+        let (file, buffer) = self.blocking(write).await.map_err(|error| self.failed(&error))?;
         self.promise.kept(written);
         self.shared.store.grown(written);
         let unsynced = if sync { 0 } else { unsynced };
@@ -191,26 +195,35 @@ impl Writer {
             sys::sync_dir(&store::big_dir(&shared.dir))?;
             Ok(Payload::Big(whole))
         };
-        self.blocking(place).await
+        self.blocking(place).await.map_err(|error| self.failed(&error))
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
         run: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, SpoolError> {
+    ) -> io::Result<T> {
         let shared = Arc::clone(&self.shared);
-        let result = tokio::task::spawn_blocking(move || run(&shared)).await;
-        result.map_err(io::Error::other).flatten().map_err(|error| self.failed(&error))
+        tokio::task::spawn_blocking(move || run(&shared)).await.map_err(io::Error::other).flatten()
     }
 
+    /// A write that failed may mean that the medium does: nothing more is accepted before that is known.
     fn failed(&self, error: &io::Error) -> SpoolError {
+        if files::is_full(error) || files::is_passing(error) {
+            return self.refused(error);
+        }
+        let what = format!("cannot write the body of {}: {error}", self.id);
+        self.shared.gate.close(&what, None);
+        SpoolError::Closed(what)
+    }
+
+    /// Only this message is concerned: nothing that was stored is in doubt.
+    fn refused(&self, error: &io::Error) -> SpoolError {
         let what = format!("cannot write the body of {}: {error}", self.id);
         if files::is_full(error) {
             self.shared.room.filled(&what);
             return SpoolError::Full(what);
         }
-        self.shared.gate.close(&what, None);
-        SpoolError::Closed(what)
+        SpoolError::Failed(what)
     }
 }
 

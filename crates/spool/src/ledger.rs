@@ -44,6 +44,18 @@ impl Tables {
         Ok(())
     }
 
+    /// The same from an older database; false if there is something in that tick.
+    pub(crate) fn keep_spent(&self, budget: &str, at: i64, amount: i64) -> rusqlite::Result<bool> {
+        let sql = "INSERT INTO spent (budget, at, amount) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        Ok(self.connection.prepare_cached(sql)?.execute(params![budget, at, amount])? == 1)
+    }
+
+    /// The same from an older database; false if something is remembered under that key.
+    pub(crate) fn keep_remembered(&self, key: &str, value: &str) -> rusqlite::Result<bool> {
+        let sql = "INSERT INTO remembered (key, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        Ok(self.connection.prepare_cached(sql)?.execute([key, value])? == 1)
+    }
+
     pub(crate) fn remember(&self, key: &str, value: Option<&str>) -> Result<(), Trouble> {
         match value {
             Some(value) => self

@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "part of tests: what cannot go on stops here")]
 
 mod histories;
+mod interruptions;
 mod messages;
+mod spending;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +18,20 @@ use jiff::{SignedDuration, Timestamp};
 use queue::{Class, Filter, LaneName, Message, MessageId, Spool, SpoolError, SpoolState};
 
 pub use histories::random_histories_match_a_model;
+pub use interruptions::{
+    a_transaction_for_very_many_recipients_is_known_in_full,
+    a_transaction_under_way_is_known_after_a_kill_until_its_message_is_recorded,
+    a_transaction_whose_end_was_recorded_does_not_come_back, after_close_nothing_is_journalled_or_remembered,
+    hundreds_may_be_under_way_at_once, several_transactions_of_one_message_add_up,
+};
 pub use messages::{FixedClock, body_of, bounced, deferred, enqueue, enqueue_body, handed_over, new_message, read};
+pub use spending::{
+    a_sum_over_any_window_is_never_too_small_and_over_a_young_one_exact, an_outcome_that_is_refused_has_spent_nothing,
+    no_more_than_64_kib_is_remembered_under_a_key,
+    the_ledger_is_given_oldest_first_from_an_instant_on_and_pruned_before_one,
+    what_is_remembered_survives_until_it_is_forgotten, what_was_spent_outlives_its_message,
+    what_was_spent_survives_exactly_with_its_outcome,
+};
 
 /// Where the messages of the suite go.
 pub const LANE: &str = "contoso/submission/relay@contoso.com";
@@ -55,6 +70,19 @@ macro_rules! promises {
             many_at_once_are_all_accepted_once,
             a_healthy_spool_says_so,
             after_close_nothing_is_accepted,
+            what_was_spent_survives_exactly_with_its_outcome,
+            an_outcome_that_is_refused_has_spent_nothing,
+            what_was_spent_outlives_its_message,
+            the_ledger_is_given_oldest_first_from_an_instant_on_and_pruned_before_one,
+            a_sum_over_any_window_is_never_too_small_and_over_a_young_one_exact,
+            what_is_remembered_survives_until_it_is_forgotten,
+            no_more_than_64_kib_is_remembered_under_a_key,
+            a_transaction_under_way_is_known_after_a_kill_until_its_message_is_recorded,
+            a_transaction_whose_end_was_recorded_does_not_come_back,
+            several_transactions_of_one_message_add_up,
+            a_transaction_for_very_many_recipients_is_known_in_full,
+            hundreds_may_be_under_way_at_once,
+            after_close_nothing_is_journalled_or_remembered,
             random_histories_match_a_model,
         }
     };

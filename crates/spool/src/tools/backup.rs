@@ -1,7 +1,8 @@
 //! `posthouse spool backup`: a copy that can be started from, also while the relay runs.
 //!
 //! The relay deletes no file while this holds `backup.lock`. So the database can be copied first and every file that it
-//! speaks of is still there afterwards. Segments that the mark has passed never change again and are linked where the file
+//! speaks of is still there afterwards; only the journal comes before: an entry too many is known by its number, one that is
+//! missing by nothing. Segments that the mark has passed never change again and are linked where the file
 //! system allows it; the others, and everything on another file system, are copied.
 
 use std::fmt;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::{ToolError, existing, io};
 use crate::row::natural;
-use crate::{body, embedded, segment, store, sys, tables};
+use crate::{body, embedded, journal, segment, store, sys, tables};
 
 /// What was done.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +59,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<BackupReport, ToolError> {
     lock.lock_shared().map_err(io("lock", &lock_path))?;
     let mut backup =
         Backup { dir, to, report: BackupReport { to: to.to_owned(), messages: 0, copied: 0, linked: 0, octets: 0 } };
+    backup.journal()?;
     let mark = backup.database()?;
     backup.segments(mark)?;
     backup.big_bodies()?;
@@ -83,6 +85,15 @@ impl Backup<'_> {
         let copy = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         self.report.messages = natural(copy.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?);
         Ok(natural(copy.query_row("SELECT segment FROM mark", [], |row| row.get(0))?))
+    }
+
+    /// As it is at one moment, near enough: entries come and go, each by itself.
+    fn journal(&mut self) -> Result<(), ToolError> {
+        let path = journal::path(self.dir);
+        if !path.exists() {
+            return Ok(());
+        }
+        self.file(&path, &journal::path(self.to), false)
     }
 
     fn segments(&mut self, mark: u64) -> Result<(), ToolError> {

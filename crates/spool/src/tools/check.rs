@@ -1,7 +1,7 @@
 //! `posthouse spool check`: reads everything, changes nothing. Also while the relay runs; then what moves under its hands is
 //! looked at twice, and what can only be counted in a spool at rest is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -12,9 +12,11 @@ use serde::Serialize;
 use super::{ToolError, existing, io, write_lines};
 use crate::row::{Counts, Location, Place, natural};
 use crate::segment::{self, Found, Scan};
-use crate::{OpenError, embedded, reads, store, tables};
+use crate::{OpenError, embedded, journal, reads, store, tables};
 
 const ROWS: i64 = 500;
+/// The format that brought ledger and journal.
+const LEDGER: i64 = 2;
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +35,12 @@ pub struct CheckReport {
     pub waiting: u64,
     /// Recipients.
     pub counters: Counters,
+    /// Entries of the ledger: what was spent of the budgets.
+    pub spent: u64,
+    /// Things remembered over restarts.
+    pub remembered: u64,
+    /// Transactions under way, or that were when the relay ended; a start treats them as unconfirmed.
+    pub under_way: u64,
     /// What is wrong, one line each.
     pub problems: Vec<String>,
 }
@@ -63,6 +71,14 @@ impl fmt::Display for CheckReport {
             counters.expired,
             counters.removed
         )?;
+        writeln!(f, "{} entries in the ledger of budgets, {} things remembered", self.spent, self.remembered)?;
+        match (self.under_way, self.running) {
+            (0, _) => {}
+            (open, true) => writeln!(f, "{open} transactions are under way")?,
+            (open, false) => {
+                writeln!(f, "{open} transactions were under way; a start treats their messages as unconfirmed")?;
+            }
+        }
         if self.is_sound() {
             return writeln!(f, "no problem found");
         }
@@ -93,9 +109,13 @@ pub fn check(dir: &Path) -> Result<CheckReport, ToolError> {
             segments: 0,
             waiting: 0,
             counters: Counters::default(),
+            spent: 0,
+            remembered: 0,
+            under_way: 0,
             problems: Vec::new(),
         },
         live: HashMap::new(),
+        waiting: HashSet::new(),
     };
     match check.run() {
         // What cannot be read is a finding, not a reason to report nothing.
@@ -110,6 +130,7 @@ struct Check<'a> {
     connection: Connection,
     report: CheckReport,
     live: HashMap<u64, i64>,
+    waiting: HashSet<MessageId>,
 }
 
 struct Checked {
@@ -132,7 +153,12 @@ impl Check<'_> {
         if !self.report.running {
             self.segment_counts()?;
         }
-        self.tail()
+        self.tail()?;
+        if self.report.format >= LEDGER {
+            self.ledger()?;
+            self.journal()?;
+        }
+        Ok(())
     }
 
     fn structure(&mut self) -> Result<(), ToolError> {
@@ -218,6 +244,40 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn ledger(&mut self) -> Result<(), ToolError> {
+        let count = |sql: &str| self.connection.query_row(sql, [], |row| row.get(0).map(natural));
+        self.report.spent = count("SELECT count(*) FROM spent")?;
+        self.report.remembered = count("SELECT count(*) FROM remembered")?;
+        let senseless = count("SELECT count(*) FROM spent WHERE amount <= 0 OR budget = ''")?;
+        if senseless > 0 {
+            self.report
+                .problems
+                .push(format!("ledger: {senseless} entries say that nothing was spent, or of no budget"));
+        }
+        Ok(())
+    }
+
+    fn journal(&mut self) -> Result<(), ToolError> {
+        let path = journal::path(self.dir);
+        let scan = journal::scan(self.dir).map_err(io("read", &path))?;
+        for entry in &scan.entries {
+            let sql = "SELECT journal FROM message WHERE id = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let done_below: Option<i64> =
+                statement.query_row([entry.last_byte.id.to_i64()], |row| row.get(0)).optional()?;
+            let waits = done_below.is_none() && self.waiting.contains(&entry.last_byte.id);
+            self.report.under_way += u64::from(waits || done_below.is_some_and(|below| entry.number >= below));
+        }
+        // After a crash a write may have been cut off, and a running relay may be in the middle of one.
+        let clean: bool = self.connection.query_row("SELECT clean FROM mark", [], |row| row.get(0))?;
+        if clean && !self.report.running {
+            let bad = scan.bad.iter().map(|slot| u64::from(*slot) * journal::SLOT);
+            let bad = bad.map(|at| format!("attempts.journal, offset {at}: the entry cannot be read"));
+            self.report.problems.extend(bad);
+        }
+        Ok(())
+    }
+
     /// What lies past the mark.
     fn tail(&mut self) -> Result<(), ToolError> {
         let mark = self.connection.query_row("SELECT segment, offset FROM mark", [], |row| {
@@ -260,6 +320,7 @@ impl Check<'_> {
                 Ok(Some(Found::Record(stored))) => {
                     if stored.at >= from && !self.is_known(stored.header.id)? {
                         self.report.waiting += 1;
+                        self.waiting.insert(stored.header.id);
                     }
                 }
             }

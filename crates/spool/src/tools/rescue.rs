@@ -18,7 +18,7 @@ use crate::tables::{SegmentChange, Tables, Trouble};
 use crate::{embedded, store, sys, tables};
 
 /// What was done.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct RescueReport {
     /// False: the database is sound, nothing was changed.
     pub needed: bool,
@@ -26,6 +26,10 @@ pub struct RescueReport {
     pub messages: u64,
     /// Settled messages that the old database still knew.
     pub history: u64,
+    /// Entries of the ledger that the old database still knew.
+    pub spent: u64,
+    /// Things that it still remembered.
+    pub remembered: u64,
     /// Where the old database is.
     pub kept: Option<PathBuf>,
     /// What could not be rescued, one line each.
@@ -38,6 +42,7 @@ impl fmt::Display for RescueReport {
             return writeln!(f, "the database is sound; nothing was changed");
         }
         writeln!(f, "the database was built anew: {} queued messages, {} in the history", self.messages, self.history)?;
+        writeln!(f, "{} entries of the ledger and {} things remembered were kept", self.spent, self.remembered)?;
         if let Some(kept) = &self.kept {
             writeln!(f, "the old one is kept as {}; delete it when all is well", kept.display())?;
         }
@@ -50,7 +55,7 @@ impl fmt::Display for RescueReport {
 pub fn rescue(dir: &Path) -> Result<RescueReport, ToolError> {
     existing(dir)?;
     let _lock = embedded::take_lock(dir)?;
-    let mut report = RescueReport { needed: false, messages: 0, history: 0, kept: None, losses: Vec::new() };
+    let mut report = RescueReport::default();
     let old = match old(dir) {
         Old::Sound => return Ok(report),
         Old::Readable(connection) => Some(connection),
@@ -61,7 +66,7 @@ pub fn rescue(dir: &Path) -> Result<RescueReport, ToolError> {
     remove_database(&path)?;
     let mut tables = Tables::open_at(&path, dir)?;
     tables.begin(true).map_err(trouble)?;
-    let mut rescue = Rescue { dir, tables: &tables, old, report, at: sys::wall_clock() };
+    let mut rescue = Rescue { dir, tables: &tables, old, report, at: sys::wall_clock(), numbers: 1 };
     rescue.run()?;
     let Rescue { old, mut report, .. } = rescue;
     drop(old);
@@ -121,28 +126,71 @@ fn replace(dir: &Path, new: &Path, stamp: String) -> Result<Option<PathBuf>, Too
     Ok(moved)
 }
 
+/// What could be read of a table.
+struct Kept {
+    kept: u64,
+    whole: bool,
+}
+
+/// Reads a table from one end up to the damage, if there is any, and then from the other. `keep` says whether the row is new.
+fn both_ends(
+    old: &Connection,
+    [select, first, second]: [&str; 3],
+    mut keep: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
+) -> Kept {
+    let mut all = Kept { kept: 0, whole: true };
+    for order in ["ASC", "DESC"] {
+        // An older format has no such table.
+        let Ok(mut statement) = old.prepare(&format!("{select} ORDER BY {first} {order}, {second} {order}")) else {
+            break;
+        };
+        let Ok(mut rows) = statement.query([]) else { break };
+        all.whole = loop {
+            match rows.next().and_then(|row| row.map(&mut keep).transpose()) {
+                Ok(Some(true)) => all.kept += 1,
+                // The end, or what was read from the other one.
+                Ok(Some(false) | None) => break true,
+                Err(_) => break false,
+            }
+        };
+        if all.whole {
+            break;
+        }
+    }
+    all
+}
+
 struct Rescue<'a> {
     dir: &'a Path,
     tables: &'a Tables,
     old: Option<Connection>,
     report: RescueReport,
     at: jiff::Timestamp,
+    /// Of the journal: what is kept speaks of lower ones only.
+    numbers: i64,
 }
 
 impl Rescue<'_> {
     fn run(&mut self) -> Result<(), ToolError> {
         self.history()?;
+        self.ledger()?;
+        self.remembered()?;
         let segments = segment::list(self.dir).map_err(io("read", self.dir))?;
         for segment in &segments {
             self.segment(*segment)?;
         }
         let next = segments.last().map_or(1, |newest| newest + 1).max(self.old_mark().unwrap_or(1));
-        self.tables.set_mark(Place { segment: next, offset: 0 }, false).map_err(trouble).map(|_| ())
+        self.tables.set_mark(Place { segment: next, offset: 0 }, false).map_err(trouble)?;
+        let numbers = self.old_number("SELECT journal FROM mark").unwrap_or(1).max(self.numbers);
+        self.tables.take_numbers(numbers, 0).map_err(trouble).map(|_| ())
+    }
+
+    fn old_number(&self, sql: &str) -> Option<i64> {
+        self.old.as_ref()?.query_row(sql, [], |row| row.get(0)).ok()
     }
 
     fn old_mark(&self) -> Option<u64> {
-        let mark = self.old.as_ref()?.query_row("SELECT segment FROM mark", [], |row| row.get(0));
-        mark.ok().map(natural)
+        self.old_number("SELECT segment FROM mark").map(natural)
     }
 
     /// From both ends: one damaged page hides what lies beyond it, but only from one side.
@@ -167,6 +215,34 @@ impl Rescue<'_> {
             }
         }
         self.old = Some(old);
+        Ok(())
+    }
+
+    fn ledger(&mut self) -> Result<(), ToolError> {
+        let Some(old) = &self.old else { return Ok(()) };
+        let tables = self.tables;
+        let all = both_ends(old, ["SELECT budget, at, amount FROM spent", "budget", "at"], |row| {
+            tables.keep_spent(&row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)
+        });
+        self.report.spent = all.kept;
+        if !all.whole {
+            self.report.losses.push("a part of the ledger: the budgets have more left than is so".to_owned());
+        }
+        Ok(())
+    }
+
+    fn remembered(&mut self) -> Result<(), ToolError> {
+        let Some(old) = &self.old else { return Ok(()) };
+        let tables = self.tables;
+        let all = both_ends(old, ["SELECT key, value FROM remembered", "key", "value"], |row| {
+            tables.keep_remembered(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)
+        });
+        self.report.remembered = all.kept;
+        if !all.whole {
+            self.report
+                .losses
+                .push("a part of what was remembered: limits that were learnt are learnt anew".to_owned());
+        }
         Ok(())
     }
 
@@ -255,7 +331,9 @@ impl Rescue<'_> {
             if let Some((document, columns)) = self.newest_state(&row) {
                 (row.document, row.columns) = (document, columns);
             }
-            self.tables.insert_message(&row, &row.columns, &row.document, 0).map_err(trouble)?;
+            let journal = self.old_number(&format!("SELECT journal FROM message WHERE id = {}", row.id.to_i64()));
+            self.numbers = self.numbers.max(journal.unwrap_or(0));
+            self.tables.insert_message(&row, &row.columns, &row.document, journal.unwrap_or(0)).map_err(trouble)?;
             self.count(&row.columns.counts)?;
             self.report.messages += 1;
         }
