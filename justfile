@@ -16,7 +16,7 @@ lint:
 test:
     cargo test --workspace
 
-# Regenerate what is generated (docs/configuration.md).
+# Regenerate what is generated (docs/configuration.md, docs/refusals.md).
 generate:
     cargo xtask generate
 

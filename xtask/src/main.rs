@@ -16,5 +16,6 @@ fn main() -> anyhow::Result<()> {
 
 fn generate(root: &std::path::Path) -> anyhow::Result<()> {
     std::fs::write(root.join("docs/configuration.md"), config::reference_markdown())?;
+    std::fs::write(root.join("docs/refusals.md"), m365::refusals_markdown())?;
     Ok(())
 }

@@ -12,6 +12,7 @@ mod explain;
 pub mod limits;
 mod matching;
 mod own;
+mod page;
 mod row;
 mod verdict;
 
@@ -19,5 +20,6 @@ pub use catalogue::{Catalogue, TableError};
 pub use cloud::{Cloud, UnknownCloud};
 pub use explain::{Certainty, Explanation, Origin, for_support};
 pub use own::OwnRefusal;
+pub use page::refusals_markdown;
 pub use row::{About, Action, Breaker, Class, Evidence, Excess, Move, Reference, Row, Source, Where};
 pub use verdict::Verdict;
