@@ -7,14 +7,18 @@
     reason = "tests: what goes wrong here should end the test"
 )]
 
+mod alerts;
 mod clients;
 mod command_line;
 mod crash;
 mod demo;
+mod figures;
 mod full_disk;
 mod harness;
 mod operators;
 mod refusals;
 mod relaying;
+mod reports;
 mod seen_from_outside;
 mod stopping;
+mod unconfirmed;
