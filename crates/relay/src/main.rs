@@ -5,6 +5,7 @@ mod devices;
 mod notices;
 mod relay;
 mod system;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -16,9 +16,11 @@ use queue::{Clock, Intake, LaneName, Spool, Transport};
 use telemetry::{Incidents, Metrics};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use transport::{SmtpSettings, SmtpTransport};
 
 use crate::notices::{QueuePost, SpoolMemory};
 use crate::system::{self, SystemClock};
+use crate::watch::Watch;
 
 /// A running relay.
 pub(crate) struct Relay {
@@ -34,7 +36,7 @@ pub(crate) struct Relay {
     stop_admin: CancellationToken,
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
-    alerts: JoinHandle<()>,
+    alerts: [JoinHandle<()>; 2],
     admin: Vec<JoinHandle<()>>,
 }
 
@@ -46,7 +48,9 @@ impl Relay {
         let metrics = Arc::new(Metrics::default());
         let spool = open_spool(&config, &clock, &metrics).await?;
         let (desk, worker) = alert::Desk::new(config.alerts.clone(), now_of(&clock));
-        let settings = queue_settings(&config, &clock, &metrics, Arc::new(desk.clone()))?;
+        let lanes = lanes(&config, &clock, &metrics)?;
+        let watch = Watch::new(&config, &lanes, Arc::new(desk.clone()), Arc::clone(&clock));
+        let settings = queue_settings(&config, transports(lanes, &clock)?, Arc::new(desk.clone()));
         let (manager, handle) =
             QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
         let (memory, post) = (SpoolMemory(Arc::clone(&spool)), QueuePost(handle.clone()));
@@ -78,7 +82,10 @@ impl Relay {
         let (admin, http) = serve_admin(&config, state, &stop_admin).await?;
         let ended = CancellationToken::new();
         let telling = worker.run(Arc::new(memory), Arc::new(post), stop_alerts.clone());
-        let alerts = tokio::spawn(until_end(telling, ended.clone().drop_guard()));
+        let alerts = [
+            tokio::spawn(until_end(watch.run(stop_alerts.clone()), ended.clone().drop_guard())),
+            tokio::spawn(until_end(telling, ended.clone().drop_guard())),
+        ];
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
         let taking = take_mail(inbound, stop_inbound.clone(), listening);
         let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
@@ -111,7 +118,9 @@ impl Relay {
         self.stop_queue.cancel();
         self.manager.await.context("the queue manager failed")?;
         self.stop_alerts.cancel();
-        self.alerts.await.context("the alerts failed")?;
+        for task in self.alerts {
+            task.await.context("the alerts failed")?;
+        }
         self.stop_admin.cancel();
         for server in self.admin {
             let _ = server.await;
@@ -176,41 +185,39 @@ fn now_of(clock: &Arc<dyn Clock>) -> Arc<dyn Fn() -> jiff::Timestamp + Send + Sy
     Arc::new(move || clock.now())
 }
 
-fn queue_settings(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-    incidents: Arc<dyn Incidents>,
-) -> anyhow::Result<qmgr::Settings> {
-    Ok(qmgr::Settings {
+fn queue_settings(config: &Config, transports: Transports, incidents: Arc<dyn Incidents>) -> qmgr::Settings {
+    qmgr::Settings {
         retry: config.retry.clone(),
         window: config.window,
         plan: config.plan.clone(),
-        transports: transports(config, clock, metrics)?,
+        transports,
         routes: config.routes.clone(),
         history: config.history,
         grace: config.grace,
         incidents,
         reports: config.reports.clone(),
         watch: config.watch.clone(),
-    })
+    }
 }
 
-/// One for each lane; lanes of one application share its tokens.
-fn transports(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<BTreeMap<LaneName, Arc<dyn Transport>>> {
-    let catalogue = m365::Catalogue::builtin();
+type Lanes = Vec<(LaneName, SmtpSettings)>;
+type Transports = BTreeMap<LaneName, Arc<dyn Transport>>;
+
+/// Lanes of one application share its tokens.
+fn lanes(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Lanes> {
     let source = |settings: &entra::Settings| {
         let source = entra::TokenSource::new(settings.clone(), now_of(clock))?;
         Ok::<_, entra::TokenError>(source.with_metrics(Arc::clone(metrics)))
     };
-    let transport = |(lane, settings): (LaneName, transport::SmtpSettings)| {
-        let transport = transport::SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(clock))
+    Ok(config.transports(source)?)
+}
+
+fn transports(lanes: Lanes, clock: &Arc<dyn Clock>) -> anyhow::Result<Transports> {
+    let catalogue = m365::Catalogue::builtin();
+    let transport = |(lane, settings): (LaneName, SmtpSettings)| {
+        let transport = SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(clock))
             .with_context(|| format!("cannot set up the path {lane}"))?;
         Ok((lane, Arc::new(transport) as Arc<dyn Transport>))
     };
-    config.transports(source)?.into_iter().map(transport).collect()
+    lanes.into_iter().map(transport).collect()
 }

@@ -3,7 +3,7 @@
 use api::{ClientError, Event, Filter, Order, Query, RecipientState, Selection, Step, Word};
 
 use crate::memory::BYTES;
-use crate::running::{LANE, Running, message};
+use crate::running::{BUDGET, CREDENTIAL, LANE, Running, message};
 
 async fn with_three() -> Running {
     let running = Running::start().await;
@@ -41,7 +41,13 @@ async fn the_status_tells_of_every_part() {
     assert_eq!((status.counters.messages, status.counters.queued, status.counters.conserved), (3, 6, true));
     let lane = &status.lanes[0];
     assert_eq!((lane.name.as_str(), lane.configured, lane.queued), (LANE, true, 3));
-    assert_eq!((lane.connection_permits, lane.messages_per_minute), (3, Some(30)));
+    assert_eq!((lane.pool.as_str(), lane.connection_permits, lane.connection_ceiling), (LANE, 3, 3));
+    assert_eq!((lane.messages_per_minute, lane.budgets.as_slice()), (Some(30), [BUDGET.to_owned()].as_slice()));
+    let budget = &status.budgets[0];
+    assert_eq!((budget.name.as_str(), budget.counts.as_str(), budget.window_seconds), (BUDGET, "messages", 60));
+    assert_eq!((budget.limit, budget.ceiling, budget.reserve, &budget.learnt), (30, 30, 0, &None));
+    assert_eq!(status.forecasts[0].messages, 3);
+    assert_eq!((status.breakers.len(), status.incidents.len(), &lane.paused), (0, 0, &None));
 }
 
 #[tokio::test]
@@ -142,6 +148,55 @@ async fn what_happens_can_be_watched_until_the_relay_stops() {
     assert_eq!((lane.as_str(), outcomes[0].outcome.as_str(), outcomes[0].recipients.len()), (LANE, "handed-over", 2));
     running.stop().await;
     assert!(events.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_does_not_work_is_an_event_a_breaker_and_an_incident_until_it_works_again() {
+    let running = Running::start().await;
+    let mut events = running.client.events().await.unwrap();
+    running.spool.put(message(1, "<broken@contoso.com>"));
+    running.client.order(Word::Retry, &order(Selection::All)).await.unwrap();
+    let opened = loop {
+        if let Event::BreakerOpened(opened) = events.next().await.unwrap().unwrap() {
+            break opened;
+        }
+    };
+    assert_eq!(
+        (opened.scope.as_str(), opened.name.as_str(), opened.lanes.as_slice()),
+        ("credential", CREDENTIAL, [LANE.to_owned()].as_slice())
+    );
+    let status = running.client.status().await.unwrap();
+    assert_eq!(status.breakers, [opened.clone()]);
+    assert_eq!((opened.pause.code.as_str(), opened.pause.remedy.as_str()), ("AADSTS7000222", "make a new one"));
+    assert_eq!(status.lanes[0].paused.as_ref(), Some(&opened.pause));
+    let incident = &status.incidents[0];
+    assert_eq!((incident.kind.as_str(), incident.about.as_str()), ("breaker", "credential contoso/6666"));
+    assert_eq!((incident.severity.as_str(), incident.code.as_deref()), ("critical", Some("AADSTS7000222")));
+
+    running.client.order(Word::Remove, &order(Selection::All)).await.unwrap();
+    running.spool.put(message(2, "<well@contoso.com>"));
+    running.client.order(Word::Retry, &order(Selection::All)).await.unwrap();
+    running.client.probe("credential contoso/6666").await.unwrap();
+    loop {
+        if let Event::BreakerClosed { scope, name, .. } = events.next().await.unwrap().unwrap() {
+            assert_eq!((scope.as_str(), name.as_str()), ("credential", CREDENTIAL));
+            break;
+        }
+    }
+    let status = running.client.status().await.unwrap();
+    assert_eq!((status.breakers.len(), status.incidents.len(), &status.lanes[0].paused), (0, 0, &None));
+}
+
+#[tokio::test]
+async fn alerts_are_tested_through_one_channel_or_all() {
+    let running = Running::start().await;
+    let tested = running.client.test_alerts(None).await.unwrap();
+    let told: Vec<_> = tested.iter().map(|tested| (tested.channel.as_str(), tested.error.is_none())).collect();
+    assert_eq!(told, [("well", true), ("ill", false)]);
+    let tested = running.client.test_alerts(Some("ill")).await.unwrap();
+    assert_eq!((tested.len(), tested[0].channel.as_str()), (1, "ill"));
+    let tested = running.client.test_alerts(Some("nobody")).await.unwrap();
+    assert!(tested[0].error.as_ref().unwrap().contains("there are: well, ill"), "{tested:?}");
 }
 
 #[tokio::test]

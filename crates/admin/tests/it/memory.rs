@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use queue::{
-    Body, BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, LaneDepth, LaneName, Listing, Message,
-    MessageId, NewMessage, Spool, SpoolError, SpoolHealth, SpoolState,
+    Body, BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, LaneDepth, LaneName, LastByte, Listing,
+    Message, MessageId, NewMessage, Spend, Spool, SpoolError, SpoolHealth, SpoolState,
 };
 
 /// Stands still.
@@ -108,11 +108,29 @@ impl Spool for Memory {
     async fn claim(&self, id: MessageId) -> Result<Message, SpoolError> {
         self.inside().lease(id)
     }
-    async fn record(&self, message: Message) -> Result<(), SpoolError> {
+    async fn record_spending(&self, message: Message, _: Vec<Spend>) -> Result<(), SpoolError> {
         let mut inside = self.inside();
         inside.leased.remove(&message.id);
         inside.messages.insert(message.id, message);
         Ok(())
+    }
+    async fn ledger(&self, _: Timestamp) -> Result<Vec<Spend>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn prune_ledger(&self, _: Timestamp) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn journal(&self, _: LastByte, _: bool) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn interrupted(&self) -> Result<Vec<LastByte>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn remember(&self, _: &str, _: Option<&str>) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn remembered(&self, _: &str) -> Result<Vec<(String, String)>, SpoolError> {
+        Ok(Vec::new())
     }
     fn release(&self, id: MessageId) {
         self.inside().leased.remove(&id);

@@ -6,15 +6,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use admin::{HttpServer, State, UnixServer};
+use alert::{Channel, ChannelSettings, Desk};
 use api::Client;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use qmgr::QueueManager;
+use qmgr::{QueueManager, ReportSettings, WatchSettings};
 use queue::{
-    Attempt, AttemptReport, BodyReader, Clock, LaneName, LaneSettings, LaneVerdict, Message, MessageId, NewMessage,
-    Origin, Outcome, Recipient, RecipientState, RemoteReply, RetryPolicy, Routes, Transport,
+    Attempt, AttemptReport, BodyReader, BreakerName, BudgetName, BudgetSettings, Clock, Counted, LaneName,
+    LaneSettings, LaneVerdict, Message, MessageId, NewMessage, Origin, Outcome, Pause, Plan, PoolSettings, Recipient,
+    RecipientState, RemoteReply, RetryPolicy, Routes, Scope, Transport, Unconfirmed,
 };
 use smtp::{EnhancedStatus, Reply};
+use telemetry::{IncidentKind, Severity};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +25,12 @@ use crate::memory::{Memory, Stopped};
 
 pub(crate) const LANE: &str = "contoso/test";
 
-/// Takes every message at once.
+/// The budget that it draws on.
+pub(crate) const BUDGET: &str = "contoso/relay@contoso.com/messages a minute";
+/// What it needs.
+pub(crate) const CREDENTIAL: &str = "contoso/6666";
+
+/// Takes every message at once, but for those from `broken@`: then the application's secret has expired.
 struct Willing;
 
 #[async_trait]
@@ -31,15 +39,34 @@ impl Transport for Willing {
         let reply = Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK");
         let remote =
             RemoteReply { host: "test [127.0.0.1]:25".to_owned(), reply, remote_id: Some("<1@test>".to_owned()) };
-        let results = vec![(attempt.recipients, Outcome::HandedOver { remote, .. })];
+        let broken = attempt.message.reverse_path.to_string().starts_with("<broken@");
+        let (outcome, lane) = match broken {
+            true => (waiting(), LaneVerdict::Paused(expired())),
+            false => (Outcome::HandedOver { remote, notifies: false }, LaneVerdict::Healthy),
+        };
         AttemptReport {
-            results,
-            lane: LaneVerdict::Healthy,
-            reached_mail: true,
+            results: vec![(attempt.recipients, outcome)],
+            lane,
+            messages: u32::from(!broken),
             took_ms: 7,
             notes: vec!["on foot".to_owned()],
         }
     }
+}
+
+fn expired() -> Pause {
+    Pause {
+        scope: Scope::Credential,
+        reason: "the secret has expired".to_owned(),
+        remedy: "make a new one".to_owned(),
+        code: "AADSTS7000222".to_owned(),
+        probe_after: Duration::from_secs(300),
+    }
+}
+
+fn waiting() -> Outcome {
+    let reason = "no token".to_owned();
+    Outcome::Deferred { reason, hint: None, not_before: None, remote: None, counts: false }
 }
 
 pub(crate) struct Running {
@@ -88,7 +115,72 @@ impl Running {
     }
 }
 
+/// One channel that goes well and one that does not.
+fn alert_settings() -> alert::Settings {
+    let channel = |name: &str, program: &str| ChannelSettings {
+        name: name.to_owned(),
+        channel: Channel::Command { command: vec![program.to_owned()], timeout: Duration::from_secs(30) },
+        kinds: vec![IncidentKind::Test],
+        severity: Severity::Warning,
+    };
+    alert::Settings {
+        hostname: "relay.contoso.com".to_owned(),
+        channels: vec![channel("well", "true"), channel("ill", "false")],
+    }
+}
+
+/// What the alerts remember, and mail of theirs: nothing, and none.
+struct Nothing;
+
+#[async_trait]
+impl alert::Memory for Nothing {
+    async fn remember(&self, _: &str, _: Option<&str>) -> Result<(), String> {
+        Ok(())
+    }
+    async fn remembered(&self, _: &str) -> Result<Vec<(String, String)>, String> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl alert::Post for Nothing {
+    async fn mail(&self, _: alert::Mail) -> Result<(), String> {
+        Err("there is no mail here".to_owned())
+    }
+}
+
+/// One path with one lane.
+fn plan() -> Plan {
+    let name = BudgetName(BUDGET.into());
+    let lane = LaneSettings {
+        name: LaneName(LANE.into()),
+        connections: 3,
+        budgets: vec![name.clone()],
+        breakers: vec![BreakerName { scope: Scope::Credential, name: CREDENTIAL.into() }],
+        unconfirmed: Unconfirmed::Resend,
+        null_reverse_path: true,
+        mailbox: None,
+    };
+    let budget = BudgetSettings {
+        name,
+        counts: Counted::Messages,
+        window: Duration::from_secs(60),
+        limit: 30,
+        reserve: 0,
+        warm_up: None,
+    };
+    let pool = PoolSettings {
+        name: LaneName(LANE.into()),
+        lanes: vec![lane],
+        tenant: "contoso".into(),
+        internal_domains: Arc::new(["contoso.com".to_owned()]),
+        provider_domain: None,
+    };
+    Plan { budgets: vec![budget], pools: vec![pool] }
+}
+
 fn relay(spool: &Arc<Memory>) -> (State, CancellationToken, JoinHandle<()>) {
+    let (alerts, worker) = Desk::new(alert_settings(), Arc::new(|| Stopped.now()));
     let settings = qmgr::Settings {
         retry: RetryPolicy {
             intervals: vec![Duration::from_secs(60)],
@@ -97,20 +189,33 @@ fn relay(spool: &Arc<Memory>) -> (State, CancellationToken, JoinHandle<()>) {
             warn: Duration::from_secs(14_400),
         },
         window: 100,
-        lanes: vec![(
-            LaneSettings { name: LaneName(LANE.into()), connections: 3, messages_per_minute: Some(30) },
-            Arc::new(Willing),
-        )],
+        plan: plan(),
+        transports: [(LaneName(LANE.into()), Arc::new(Willing) as Arc<dyn Transport>)].into(),
         routes: Routes::new([("contoso.com".to_owned(), LaneName(LANE.into()))], None),
         grace: Duration::from_secs(1),
         history: Duration::from_secs(86_400),
+        incidents: Arc::new(alerts.clone()),
+        reports: ReportSettings {
+            hostname: "relay.contoso.com".to_owned(),
+            singles: 3,
+            digest: Duration::from_secs(900),
+            full_limit: 1 << 20,
+        },
+        watch: WatchSettings {
+            queue_age: Duration::from_secs(3_600),
+            queue_length: 10_000,
+            bounce_percent: 10,
+            budget_ahead: Duration::from_secs(86_400),
+        },
     };
     let (clock, metrics) = (Arc::new(Stopped), Arc::new(telemetry::Metrics::default()));
     let spool: Arc<dyn queue::Spool> = Arc::<Memory>::clone(spool);
     let (manager, queue) = QueueManager::new(settings, Arc::clone(&spool), clock.clone(), Arc::clone(&metrics));
     let stop = CancellationToken::new();
+    tokio::spawn(worker.run(Arc::new(Nothing), Arc::new(Nothing), stop.clone()));
     let state = State {
         queue,
+        alerts,
         spool,
         metrics,
         started_at: clock.now() - jiff::SignedDuration::from_secs(90),

@@ -4,7 +4,7 @@ use crate::{TEN_LINES, directory, parse};
 
 /// `changes`: lines of the ten (by their beginning) and what stands there instead. `expected`: what is said, without the file's
 /// name; `DIR` stands for the directory.
-fn check(changes: &[(&str, &str)], expected: &str) {
+pub(crate) fn check(changes: &[(&str, &str)], expected: &str) {
     let dir = directory();
     let mut text = TEN_LINES.to_owned();
     for (line, instead) in changes {
@@ -74,16 +74,16 @@ fn what_is_not_built_yet_is_said_and_not_ignored() {
     check(
         &[(
             "path",
-            "path = [{ kind = \"connector\" }, { kind = \"submission\", mailbox = \"relay@contoso.com\", recipients_per_day = 9 }]\n[spool]\nkind = \"postgres\"\n[[alert]]\nurl = \"x\"",
+            "path = [{ kind = \"connector\" }, { kind = \"submission\", mailbox = \"relay@contoso.com\", priority = 9 }]\n[spool]\nkind = \"postgres\"\n[dkim]\nkey = \"x\"",
         )],
         "
 13: `kind` = \"connector\" is not supported by this version yet
   hint: known here: \"submission\", \"smarthost\"
-13: `recipients_per_day` in [[tenant.path]] is not supported by this version yet
+13: `priority` in [[tenant.path]] is not supported by this version yet
   hint: take it out; a key that does nothing would only look as if it did
 15: `kind` = \"postgres\" is not supported by this version yet
   hint: known here: \"embedded\"
-16: `alert` in the file is not supported by this version yet
+16: `dkim` in the file is not supported by this version yet
   hint: take it out; a key that does nothing would only look as if it did",
     );
 }

@@ -30,15 +30,16 @@ fn ten_lines_are_a_working_relay() {
         (client.name.as_str(), client.senders.as_slice()),
         ("printers", ["*@contoso.com".to_owned()].as_slice())
     );
+    assert_eq!(client.report_to, None);
     let lane = config.lanes.first().unwrap();
-    assert_eq!(lane.settings.name.to_string(), "contoso/submission/relay@contoso.com");
-    assert_eq!((lane.settings.connections, lane.settings.messages_per_minute), (3, Some(30)));
+    assert_eq!(lane.name.to_string(), "contoso/submission/relay@contoso.com");
+    assert_eq!((lane.connections, lane.recipients, lane.recipients_of_a_domain), (3, 500, None));
     assert_eq!(
         (lane.host.as_str(), lane.port, lane.tls, lane.kind),
         ("smtp.office365.com", 587, ClientTls::Required, SmtpKind::Submission)
     );
-    assert_eq!(config.routes.lane(&"<printer@CONTOSO.com>".parse().unwrap()), Some(&lane.settings.name));
-    assert_eq!(config.routes.lane(&"<>".parse().unwrap()), Some(&lane.settings.name));
+    assert_eq!(config.routes.lane(&"<printer@CONTOSO.com>".parse().unwrap()), Some(&lane.name));
+    assert_eq!(config.routes.lane(&"<>".parse().unwrap()), Some(&lane.name));
     assert_eq!(
         config.retry.intervals.iter().map(|wait| wait.as_secs() / 60).collect::<Vec<_>>(),
         [1, 5, 15, 30, 60, 120, 240]
@@ -152,21 +153,22 @@ fn the_larger_shape_reaches_every_component() {
     assert_eq!(config.inbound.tls.certificate, Some(dir.path().join("relay.pem")));
     let client = config.inbound.clients.first().unwrap();
     assert_eq!(client.users.len(), 2);
+    assert_eq!(client.report_to, Some("<it@contoso.com>".parse().unwrap()));
     assert_eq!((client.size, client.urgent, client.require_both), (Some(30 << 20), true, true));
     assert_eq!(client.networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.20.0.7/32", "fd00::/8"]);
     let [submission, smarthost] = config.lanes.as_slice() else { panic!("two lanes") };
     assert_eq!((submission.host.as_str(), submission.port), ("smtp.example", 1587));
     assert_eq!(submission.ca, Some(dir.path().join("ca.pem")));
-    assert_eq!((submission.settings.connections, submission.settings.messages_per_minute), (2, Some(20)));
-    assert_eq!(smarthost.settings.name.to_string(), "local/on-premises");
+    assert_eq!(submission.connections, 2);
+    assert_eq!(smarthost.name.to_string(), "local/on-premises");
     assert_eq!(
         (smarthost.host.as_str(), smarthost.port, smarthost.tls),
         ("2001:db8::1", 2525, ClientTls::Opportunistic)
     );
-    assert_eq!((smarthost.settings.connections, smarthost.settings.messages_per_minute), (40, None));
+    assert_eq!((smarthost.connections, smarthost.recipients), (40, 100));
     assert!(matches!(smarthost.auth, LaneAuth::None));
-    assert_eq!(config.routes.lane(&"<a@contoso.de>".parse().unwrap()), Some(&submission.settings.name));
-    assert_eq!(config.routes.lane(&"<a@fabrikam.com>".parse().unwrap()), Some(&smarthost.settings.name));
+    assert_eq!(config.routes.lane(&"<a@contoso.de>".parse().unwrap()), Some(&submission.name));
+    assert_eq!(config.routes.lane(&"<a@fabrikam.com>".parse().unwrap()), Some(&smarthost.name));
     assert_eq!(config.routes.lane(&"<a@elsewhere.com>".parse().unwrap()), None);
     assert_eq!(config.retry.intervals, [MINUTE / 2, 90 * MINUTE]);
     assert_eq!((config.window, config.history, config.grace), (50, 30 * 24 * 60 * MINUTE, Duration::from_secs(5)));
@@ -241,7 +243,7 @@ fn a_smart_host_needs_no_credential_and_no_token() {
     let config = parse(&text, dir.path()).unwrap();
     let transports = config.transports(|_| Err::<entra::TokenSource, _>("there is no application")).unwrap();
     let (lane, smtp) = transports.first().unwrap();
-    assert_eq!(lane.name.to_string(), "contoso/smarthost/127.0.0.1:2525");
+    assert_eq!(lane.to_string(), "contoso/smarthost/127.0.0.1:2525");
     assert_eq!(
         (smtp.host.as_str(), smtp.port, smtp.tls, smtp.hello.as_str()),
         ("127.0.0.1", 2525, ClientTls::None, "relay.contoso.com")

@@ -6,6 +6,8 @@ extern crate posthouse_config as config;
 
 mod bad;
 mod good;
+mod plan;
+mod telling;
 
 use std::path::Path;
 

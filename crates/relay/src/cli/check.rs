@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use alert::Channel;
+use config::Config;
+use queue::BudgetSettings;
+
+use super::status::grouped;
 use super::{ConfigFile, say};
 
 /// Read a configuration file and say all that is wrong with it, with line and remedy
@@ -24,6 +29,7 @@ impl Check {
                     say(format!("warning: {warning}"));
                 }
                 say(summary(&config, &self.file));
+                plan(&config).iter().for_each(say);
                 Ok(ExitCode::SUCCESS)
             }
             Err(errors) => {
@@ -40,11 +46,52 @@ impl Check {
     }
 }
 
-fn summary(config: &config::Config, file: &ConfigFile) -> String {
+fn summary(config: &Config, file: &ConfigFile) -> String {
     let listeners = count(config.inbound.listeners.len(), "listener");
     let clients = count(config.inbound.clients.len(), "client entry").replace("entrys", "entries");
-    let lanes: Vec<_> = config.lanes.iter().map(|lane| lane.name.to_string()).collect();
-    format!("{}: good. {listeners}, {clients}, paths: {}", file.config.display(), lanes.join(", "))
+    let paths: Vec<_> = config.plan.pools.iter().map(|pool| pool.name.to_string()).collect();
+    format!("{}: good. {listeners}, {clients}, paths: {}", file.config.display(), paths.join(", "))
+}
+
+/// What the file comes to, where that does not stand in it: names, next hops, limits.
+fn plan(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for pool in &config.plan.pools {
+        let own: Vec<_> = config.lanes.iter().filter(|lane| pool.lanes.iter().any(|l| l.name == lane.name)).collect();
+        if own.len() > 1 {
+            lines.push(format!("  pool {}: {} share its mail", pool.name, count(own.len(), "path")));
+        }
+        lines.extend(own.iter().map(|lane| {
+            let connections = count(lane.connections, "connection");
+            let recipients = count(lane.recipients, "recipient");
+            format!("  path {}: to {} port {}, {connections}, {recipients} a message", lane.name, lane.host, lane.port)
+        }));
+    }
+    lines.extend(config.plan.budgets.iter().map(budget));
+    lines.extend(config.alerts.channels.iter().map(|alert| {
+        let by = match &alert.channel {
+            Channel::Webhook { .. } => "webhook",
+            Channel::Syslog { .. } => "syslog",
+            Channel::Command { .. } => "command",
+            Channel::Mail { .. } => "mail",
+        };
+        format!("  alert {}: by {by}", alert.name)
+    }));
+    lines
+}
+
+fn budget(budget: &BudgetSettings) -> String {
+    let kept = match budget.reserve {
+        0 => String::new(),
+        reserve => format!(", {} of them kept for urgent mail", grouped(reserve)),
+    };
+    match &budget.warm_up {
+        None => format!("  budget {}: {}{kept}", budget.name, grouped(budget.limit)),
+        Some(warm_up) => {
+            let steps: Vec<_> = warm_up.limits.iter().map(|limit| grouped(*limit)).collect();
+            format!("  budget {}: {} from day to day, then no limit", budget.name, steps.join(" / "))
+        }
+    }
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -1,13 +1,16 @@
 //! The command line. One file per subcommand; this one holds the definitions and what they share.
 
+mod alert;
 mod check;
 mod demo;
 mod demo_mail;
+mod explain;
 mod operate;
 mod sandbox;
 mod serve;
 mod show;
 mod spool;
+mod status;
 mod story;
 
 use std::path::PathBuf;
@@ -44,15 +47,18 @@ enum Command {
     Demo(demo::Demo),
     Sandbox(sandbox::RunSandbox),
     Check(check::Check),
-    Status(show::Status),
+    Status(status::Status),
     Queue(show::Queue),
     Message(show::Message),
+    Explain(explain::Explain),
     Retry(operate::Retry),
     Hold(operate::Hold),
     Release(operate::Release),
     Remove(operate::Remove),
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
+    #[command(subcommand)]
+    Alert(alert::Alert),
 }
 
 /// Which configuration file.
@@ -115,11 +121,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(status) => status.run().await,
         Command::Queue(queue) => queue.run().await,
         Command::Message(message) => message.run().await,
+        Command::Explain(explain) => explain.run().await,
         Command::Retry(retry) => retry.run().await,
         Command::Hold(hold) => hold.run().await,
         Command::Release(release) => release.run().await,
         Command::Remove(remove) => remove.run().await,
         Command::Spool(spool) => spool.run(),
+        Command::Alert(alert) => alert.run().await,
     }
 }
 

@@ -106,13 +106,14 @@ fn report(done: &Done, past: &str) {
 
 /// Try messages now, whatever their schedule says
 ///
-/// With --path, in place of messages: try one message of a path now although the path rests or is paused; if it goes
-/// through, the path goes on.
+/// With --path, in place of messages: try one message now although the path rests, or something that it needs does not work
+/// (`OPEN` in `posthouse status`). If it goes through, all mail that waited for it goes on. NAME is a path, a pool (each of its
+/// paths is tried) or what stands after OPEN, such as `credential contoso/6666…` (each path that it stops is tried).
 #[derive(Args)]
 pub(super) struct Retry {
     #[command(flatten)]
     targets: Targets,
-    /// Probe this path now, as `posthouse status` names it
+    /// Probe this path, pool or breaker now, as `posthouse status` names it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["ids", "all"])]
     path: Option<String>,
 }

@@ -1,105 +1,14 @@
-//! `posthouse status`, `queue` and `message`: what is going on, what waits, what became of one message.
+//! `posthouse queue` and `message`: what waits, what became of one message.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use api::{Client, Counters, Lane, Query, SpoolState, Summary};
+use api::{Client, Query, Summary};
 use clap::Args;
 use jiff::Timestamp;
 
 use super::{Running, operate::Pick, say, say_json, story};
-
-/// Whether the relay takes mail, whether mail leaves, and what is in the way
-///
-/// Lists the listeners, the counters (accepted = queued + handed over + bounced + expired + removed, in recipients), the
-/// spool, and every path with its permits; a path that is paused comes with its reason and the remedy.
-#[derive(Args)]
-pub(super) struct Status {
-    #[command(flatten)]
-    running: Running,
-    /// Print JSON for programs
-    #[arg(long)]
-    json: bool,
-}
-
-impl Status {
-    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let status = self.running.client()?.status().await?;
-        if self.json {
-            say_json(&status)?;
-        } else {
-            say(described(&status));
-        }
-        Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-fn described(status: &api::Status) -> String {
-    let mut lines =
-        vec![format!("{}: posthouse {}, up {}", status.hostname, status.version, ago(status.uptime_seconds))];
-    match status.ready {
-        true => lines.push("taking mail".to_owned()),
-        false => lines.extend(status.not_ready.iter().map(|why| format!("NOT READY: {why}"))),
-    }
-    lines.extend(status.listeners.iter().map(|l| format!("  listener {} on {}", l.name, l.address)));
-    lines.push(counted(&status.counters));
-    lines.push(format!(
-        "spool: {}, uses {}, {} free",
-        match status.spool.state {
-            SpoolState::Accepting => "accepting",
-            SpoolState::Full => "FULL",
-            SpoolState::Closed => "CLOSED",
-        },
-        story::octets(status.spool.used_bytes),
-        story::octets(status.spool.free_bytes)
-    ));
-    lines.extend(status.spool.reason.iter().map(|reason| format!("  {reason}")));
-    lines.extend(status.spool.recovery.iter().map(|line| format!("  at start: {line}")));
-    lines.extend(status.lanes.iter().flat_map(lane));
-    lines.join("\n")
-}
-
-fn counted(counters: &Counters) -> String {
-    let gap = if counters.conserved { "" } else { "  GAP: not every recipient is accounted for" };
-    format!(
-        "recipients: {} accepted = {} queued + {} handed over + {} bounced + {} expired + {} removed{gap}\n\
-         messages queued: {}, of them held: {}",
-        counters.accepted,
-        counters.queued,
-        counters.handed_over,
-        counters.bounced,
-        counters.expired,
-        counters.removed,
-        counters.messages,
-        counters.held
-    )
-}
-
-fn lane(lane: &Lane) -> Vec<String> {
-    let rate = lane.messages_per_minute.map(|limit| format!(", {}/{limit} this minute", lane.used_this_minute));
-    let mut lines = vec![format!(
-        "path {}: {} queued, {}/{} attempts under way{}, {} connections",
-        lane.name,
-        lane.queued,
-        lane.active,
-        lane.connection_permits,
-        rate.unwrap_or_default(),
-        lane.open_connections
-    )];
-    if !lane.configured {
-        lines.push("  NOT CONFIGURED any more, but mail waits for it".to_owned());
-    }
-    if let Some(resting) = &lane.resting {
-        lines.push(format!("  resting until {}: {}", clock(resting.until), resting.reason.as_deref().unwrap_or("")));
-    }
-    if let Some(paused) = &lane.paused {
-        lines.push(format!("  PAUSED since {} ({}): {}", clock(paused.since), paused.code, paused.reason));
-        lines.push(format!("  remedy: {}", paused.remedy));
-        lines.push(format!("  one message is tried at {}", clock(paused.probe_at)));
-    }
-    lines
-}
 
 /// What waits in the queue, oldest first
 ///
@@ -245,7 +154,7 @@ async fn header_section(client: &Client, id: &str) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-fn told(message: &api::Message) -> String {
+pub(super) fn told(message: &api::Message) -> String {
     let summary = &message.summary;
     let mut lines = vec![
         format!("{}  {}  accepted {}", summary.id, story::octets(summary.size), clock(summary.accepted_at)),
@@ -278,13 +187,4 @@ fn tls(message: &api::Message) -> &str {
 /// Local time to the second.
 pub(super) fn clock(at: Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
