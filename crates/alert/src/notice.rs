@@ -111,15 +111,17 @@ pub(crate) struct Bulletin {
     pub(crate) dropped: usize,
 }
 
-/// The bulletin as webhooks and commands take it.
+/// The bulletin as webhooks and commands take it: mostly there is one notice, and its fields stand at the top.
 #[derive(Serialize)]
 struct Shape<'a> {
     version: u32,
     host: &'a str,
     summary: String,
-    dropped: usize,
+    #[serde(flatten)]
+    first: Option<&'a Notice>,
+    others: &'a [Notice],
     omitted: usize,
-    notices: &'a [Notice],
+    dropped: usize,
 }
 
 impl Bulletin {
@@ -136,13 +138,15 @@ impl Bulletin {
 
     /// The documented shape, with the first notices in it; how many are left out is said.
     pub(crate) fn json(&self, shown: usize) -> String {
+        let (first, others) = self.shown(shown).split_first().unzip();
         let shape = Shape {
             version: VERSION,
             host: &self.host,
             summary: self.summary(),
-            dropped: self.dropped,
+            first,
+            others: others.unwrap_or_default(),
             omitted: self.notices.len().saturating_sub(shown),
-            notices: self.shown(shown),
+            dropped: self.dropped,
         };
         serde_json::to_string(&shape).expect("plain texts and numbers are always JSON")
     }
@@ -258,13 +262,21 @@ mod tests {
         let golden = concat!(
             r#"{"version":1,"host":"relay.contoso.com","#,
             r#""summary":"relay.contoso.com: OVER after 2 h 5 min: the client secret has expired: mail of contoso waits (a probe went through)","#,
-            r#""dropped":0,"omitted":0,"notices":[{"state":"closed","kind":"breaker","about":"credential contoso/1111","#,
+            r#""state":"closed","kind":"breaker","about":"credential contoso/1111","#,
             r#""severity":"critical","what":"the client secret has expired: mail of contoso waits","#,
             r#""remedy":"make a new secret & put it into <secret>","code":"AADSTS7000222","lanes":["contoso/submission"],"#,
             r#""since":"2026-11-21T01:36:00Z","until":"2026-11-21T03:41:30Z","how":"a probe went through","#,
-            r#""at":"2026-11-21T03:41:30Z"}]}"#
+            r#""at":"2026-11-21T03:41:30Z","others":[],"omitted":0,"dropped":0}"#
         );
         assert_eq!(samples::bulletin(vec![samples::closed()]).json(9), golden);
+    }
+
+    #[test]
+    fn several_notices_are_the_first_and_the_others() {
+        let text = samples::bulletin(vec![samples::opened(), samples::closed()]).json(9);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["state"], &value["others"][0]["state"]), (&"open".into(), &"closed".into()));
+        assert_eq!(value["summary"], "relay.contoso.com: 1 alerts, 1 recoveries");
     }
 
     #[test]
@@ -283,7 +295,7 @@ mod tests {
         let text = many.fitted(4_000, Bulletin::json);
         assert!(text.len() <= 4_000, "{}", text.len());
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let shown = value["notices"].as_array().unwrap().len();
+        let shown = 1 + value["others"].as_array().unwrap().len();
         assert!(shown >= 5, "{shown}");
         assert_eq!(value["omitted"], 50 - shown);
         assert_eq!(many.rest(shown).unwrap(), format!("{} more: see `posthouse alert list` and the log.", 50 - shown));
