@@ -39,19 +39,31 @@ pub struct Terms<'a> {
     pub unconfirmed: Unconfirmed,
 }
 
-/// Applies a report. Recipients that the report does not name are left as they are (queued).
+/// Applies a report. Recipients that the report does not name (they were not granted, or not reached) are left as they are:
+/// queued, and due at once if the others got on.
 pub fn settle(mut message: Message, report: &AttemptReport, terms: &Terms<'_>, now: Timestamp, random: u32) -> Message {
     let policy = terms.retry;
+    let mut settled = 0;
     for (indices, outcome) in &report.results {
         let next = next_state(outcome, now);
-        each_queued(&mut message, indices, |recipient| apply(recipient, &next));
+        each_queued(&mut message, indices, |recipient| {
+            apply(recipient, &next);
+            settled += usize::from(!recipient.state.is_queued());
+        });
     }
-    if report.results.iter().any(|(_, outcome)| counts(outcome)) {
+    let goes_on = settled > 0 && !message.is_settled() && is_cut_short(&message, report);
+    let defers = report.results.iter().any(|(indices, o)| defers_and_counts(o) && any_queued(&message, indices));
+    if message.is_settled() || (defers && !goes_on) {
         message.attempts = message.attempts.saturating_add(1);
     }
     note_attempt(&mut message, report, terms.lane, now);
-    if !message.is_settled() {
+    if goes_on {
+        message.due_at = message.due_at.min(now);
+    } else if !message.is_settled() {
         reschedule(&mut message, report, policy, now, random);
+    }
+    if terms.unconfirmed == Unconfirmed::Hold {
+        hold_unconfirmed(&mut message, &unconfirmed_in(report), now);
     }
     if !message.is_settled() && !message.warned && now >= policy.warns_at(message.accepted_at) {
         message.warned = true;
@@ -91,16 +103,77 @@ pub fn expire_check(message: &Message, policy: &RetryPolicy, now: Timestamp) -> 
 /// they are still queued. They are tried again after a minute, or held until an operator has looked, as the lane's policy
 /// says.
 pub fn interrupted(mut message: Message, entry: &LastByte, policy: Unconfirmed, now: Timestamp) -> Message {
-    let _ = (entry, policy);
-    message.due_at = now;
+    let cause = "the relay ended (a crash, a power cut) before the next hop had answered";
+    let next = RecipientState::Queued { last: Some(cause.to_owned()), unconfirmed: true };
+    let mut any = false;
+    each_queued(&mut message, &entry.recipients, |recipient| {
+        apply(recipient, &next);
+        any = true;
+    });
+    if !any {
+        return message;
+    }
+    message.attempts = message.attempts.saturating_add(1);
+    message.note(StoryEvent { at: now, what: Happening::Interrupted { recipients: entry.recipients.clone() } });
+    message.due_at = later(entry.at.min(now), UNCOUNTED_WAIT).max(now);
+    if policy == Unconfirmed::Hold {
+        hold_unconfirmed(&mut message, &entry.recipients, now);
+    }
     message
 }
 
 /// The message makes room for others until its budget can bear it. Nothing was tried: no attempt, no life is used up.
 pub fn postponed(mut message: Message, postpone: &Postpone, now: Timestamp) -> Message {
-    let _ = now;
+    let budget = &postpone.budget;
+    let reason =
+        format!("waits until there is room again in the budget `{budget}`; mail that does not need it goes on");
     message.due_at = postpone.until;
+    match message.story.last_mut() {
+        Some(StoryEvent { what: Happening::Postponed { reason: known, until }, .. }) if *known == reason => {
+            *until = postpone.until;
+        }
+        _ => {
+            let what = Happening::Postponed { reason, until: postpone.until };
+            message.note(StoryEvent { at: now, what });
+        }
+    }
     message
+}
+
+/// Whether recipients are left that the attempt has not come to: not named, or deferred only because there was no room for
+/// them in it.
+fn is_cut_short(message: &Message, report: &AttemptReport) -> bool {
+    let waits = |outcome: &Outcome| match outcome {
+        Outcome::Deferred { counts: false, not_before: None, remote: None, .. } => report.lane != LaneVerdict::Healthy,
+        _ => true,
+    };
+    let mut reached = vec![false; message.recipients.len()];
+    for index in report.results.iter().filter(|(_, outcome)| waits(outcome)).flat_map(|(indices, _)| indices) {
+        let place = usize::try_from(*index).ok().and_then(|index| reached.get_mut(index));
+        place.into_iter().for_each(|reached| *reached = true);
+    }
+    message.recipients.iter().zip(reached).any(|(recipient, reached)| !reached && recipient.state.is_queued())
+}
+
+/// The recipients that an attempt left in doubt.
+fn unconfirmed_in(report: &AttemptReport) -> Vec<u32> {
+    let in_doubt = report.results.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Unconfirmed { .. }));
+    in_doubt.flat_map(|(indices, _)| indices.iter().copied()).collect()
+}
+
+/// Holds the message if one of these is still queued. Other recipients wait with it.
+fn hold_unconfirmed(message: &mut Message, indices: &[u32], now: Timestamp) {
+    if message.hold.is_some() || !any_queued(message, indices) {
+        return;
+    }
+    let (id, count) = (message.id, indices.len());
+    let recipients = if count == 1 { "one recipient".to_owned() } else { format!("{count} recipients") };
+    let reason = format!(
+        "the link broke after the last byte: it is not known whether the next hop has the message for {recipients}, and \
+         this path does not send twice. hint: `posthouse explain {id}` shows what happened; look whether it arrived, then \
+         `posthouse release {id}` sends it again, `posthouse remove {id}` takes it out"
+    );
+    message.hold(reason, now);
 }
 
 /// What an outcome makes of a queued recipient.
@@ -369,20 +442,111 @@ mod tests {
         settle(message, report, &Terms { lane: &lane, retry: &retry, unconfirmed: Unconfirmed::Resend }, now, 0)
     }
 
-    #[test]
-    fn each_recipient_gets_its_own_outcome() {
-        let report = report(vec![(vec![0, 3], handed_over()), (vec![1], bounced()), (vec![2], deferred(true))]);
-        let message = settled(message(5), &report, after(1));
-        let states = message.recipients.iter().map(|r| match r.state {
+    fn states(message: &Message) -> Vec<&'static str> {
+        let state = |recipient: &Recipient| match recipient.state {
+            RecipientState::Queued { unconfirmed: true, .. } => "unconfirmed",
             RecipientState::Queued { .. } => "queued",
             RecipientState::HandedOver { .. } => "handed over",
             RecipientState::Bounced { .. } => "bounced",
             _ => "else",
-        });
-        assert_eq!(states.collect::<Vec<_>>(), ["handed over", "bounced", "queued", "handed over", "queued"]);
+        };
+        message.recipients.iter().map(state).collect()
+    }
+
+    #[test]
+    fn each_recipient_gets_its_own_outcome() {
+        let report = report(vec![(vec![0, 3], handed_over()), (vec![1], bounced()), (vec![2, 4], deferred(true))]);
+        let message = settled(message(5), &report, after(1));
+        assert_eq!(states(&message), ["handed over", "bounced", "queued", "handed over", "queued"]);
         assert_eq!(message.attempts, 1);
         assert!(message.due_at > after(1) && message.due_at <= after(61), "{}", message.due_at);
         assert!(matches!(message.story.last().unwrap().what, Happening::Attempted { .. }));
+    }
+
+    #[test]
+    fn recipients_that_an_attempt_did_not_come_to_are_due_at_once_and_keep_their_place() {
+        let not_named = vec![(vec![0, 1], handed_over())];
+        let no_room = vec![(vec![0, 1], handed_over()), (vec![2, 3], deferred(false))];
+        let one_deferred = vec![(vec![0], handed_over()), (vec![1], deferred(true))];
+        for results in [not_named, no_room, one_deferred] {
+            let healthy = AttemptReport { lane: LaneVerdict::Healthy, ..report(results) };
+            let message = settled(message(4), &healthy, after(10));
+            assert_eq!((message.attempts, message.due_at, message.class()), (0, ACCEPTED, crate::Class::New));
+            assert!(matches!(message.story.last().unwrap().what, Happening::Attempted { .. }));
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_got_no_recipient_on_is_not_repeated_at_once() {
+        let healthy = |results| AttemptReport { lane: LaneVerdict::Healthy, ..report(results) };
+        let deferred_all = settled(message(4), &healthy(vec![(vec![0, 1], deferred(true))]), after(10));
+        assert_eq!(deferred_all.attempts, 1);
+        assert!(deferred_all.due_at > after(60), "{}", deferred_all.due_at);
+        let paused = paused(vec![(vec![0], handed_over()), (vec![1, 2, 3], deferred(false))]);
+        let paused = settled(message(4), &paused, after(10));
+        assert_eq!((paused.attempts, paused.due_at), (0, ACCEPTED), "the lane decides when it goes on");
+    }
+
+    fn held_if_unconfirmed(message: Message, results: Vec<(Vec<u32>, Outcome)>) -> Message {
+        let (lane, retry) = (LaneName("b".into()), RetryPolicy::default());
+        let terms = Terms { lane: &lane, retry: &retry, unconfirmed: Unconfirmed::Hold };
+        settle(message, &report(results), &terms, after(1), 0)
+    }
+
+    #[test]
+    fn where_nothing_may_be_sent_twice_an_unconfirmed_message_is_held_with_the_remedy() {
+        let results = vec![(vec![0], unconfirmed()), (vec![1], deferred(true)), (vec![2], handed_over())];
+        let held = held_if_unconfirmed(message(3), results);
+        assert_eq!(states(&held), ["unconfirmed", "queued", "handed over"]);
+        let hold = held.hold.as_ref().unwrap();
+        for remedy in ["explain", "release", "remove"] {
+            assert!(hold.reason.contains(&format!("`posthouse {remedy} {}`", held.id)), "{}", hold.reason);
+        }
+        let [.., attempted, told] = &held.story[..] else { panic!("{:?}", held.story) };
+        assert!(matches!(&attempted.what, Happening::Attempted { lane, .. } if *lane.0 == *"b"));
+        assert!(matches!(&told.what, Happening::Held { .. }));
+        assert_eq!(held_if_unconfirmed(message(2), vec![(vec![0, 1], deferred(true))]).hold, None);
+    }
+
+    fn last_byte(recipients: &[u32]) -> LastByte {
+        let (id, lane) = (message(1).id, LaneName("lane".into()));
+        LastByte { id, lane, at: after(0), recipients: recipients.to_vec() }
+    }
+
+    #[test]
+    fn an_interrupted_attempt_leaves_its_recipients_unconfirmed_as_far_as_they_are_queued() {
+        let before = settled(message(3), &report(vec![(vec![0], handed_over())]), after(1));
+        let entry = last_byte(&[0, 1]);
+        let again = interrupted(before.clone(), &entry, Unconfirmed::Resend, after(10));
+        assert_eq!(states(&again), ["handed over", "unconfirmed", "queued"]);
+        assert_eq!((again.attempts, again.due_at, &again.hold), (1, after(60), &None));
+        assert_eq!(again.story.last().unwrap().what, Happening::Interrupted { recipients: vec![0, 1] });
+        let held = interrupted(before.clone(), &entry, Unconfirmed::Hold, after(10_000));
+        assert!(held.hold.is_some());
+        assert_eq!(held.due_at, after(10_000));
+        let nothing = interrupted(before.clone(), &last_byte(&[0, 9]), Unconfirmed::Hold, after(10));
+        assert_eq!(nothing, before);
+    }
+
+    #[test]
+    fn a_postponed_message_is_told_of_once_and_loses_nothing() {
+        let budget = |text: &str| crate::BudgetName(text.into());
+        let postpone = |text: &str, seconds: u64| Postpone {
+            pool: LaneName("lane".into()),
+            id: message(1).id,
+            until: after(seconds),
+            budget: budget(text),
+        };
+        let mut it = message(1);
+        for hour in 1..1_000 {
+            it = postponed(it, &postpone("external a day", hour * HOUR), after(hour));
+        }
+        assert_eq!((it.attempts, it.due_at, it.story.len()), (0, after(999 * HOUR), 2));
+        let Happening::Postponed { reason, until } = &it.story[1].what else { panic!("{:?}", it.story) };
+        assert!(reason.contains("`external a day`") && *until == after(999 * HOUR), "{reason}");
+        assert_eq!(it.story[1].at, after(1));
+        assert_eq!(expire_check(&it, &RetryPolicy::default(), after(1_000 * HOUR)), None);
+        assert_eq!(postponed(it, &postpone("other", 1), after(1)).story.len(), 3);
     }
 
     #[test]
@@ -531,7 +695,7 @@ mod tests {
 
     #[test]
     fn a_reply_without_end_is_cut() {
-        let endless = Outcome::HandedOver { remote: remote(&"é".repeat(100_000)) };
+        let endless = Outcome::HandedOver { remote: remote(&"é".repeat(100_000)), notifies: false };
         let message = settled(message(1), &report(vec![(vec![0], endless)]), after(1));
         assert!(format!("{message:?}").len() < 3 * REPLY_LIMIT);
     }

@@ -1,6 +1,6 @@
-//! One line of a lane: a bounded window onto the messages of one class in the spool.
+//! One line of a pool: a bounded window onto the messages of one class in the spool, with what each costs.
 //!
-//! `ids` are leased and wait here. What did not fit, or becomes due, stands in the spool behind them; once there is such
+//! `messages` are leased and wait here. What did not fit, or becomes due, stands in the spool behind them; once there is such
 //! mail, arrivals stand behind it too, until a fetch has found the end of it.
 
 use std::collections::VecDeque;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::MessageId;
 use crate::retry::sooner;
+use crate::{Cost, MessageId};
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    ids: VecDeque<MessageId>,
+    messages: VecDeque<(MessageId, Cost)>,
     /// Mail that is due stands in the spool.
     unfetched: bool,
     /// When mail in the spool becomes due.
@@ -25,23 +25,23 @@ pub(super) struct Line {
     /// After a failed fetch: not before.
     retry_at: Option<Timestamp>,
     /// Turns that it is behind (or ahead), in the choice between the lines.
-    credit: i32,
+    pub(super) credit: i32,
 }
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.messages.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.messages.is_empty()
     }
 
     /// Takes a message in, unless it must stay in the spool.
-    pub(super) fn arrive(&mut self, id: MessageId, window: usize) -> bool {
-        let taken = !self.unfetched && !self.asked && self.ids.len() < window;
+    pub(super) fn arrive(&mut self, id: MessageId, cost: Cost, window: usize) -> bool {
+        let taken = !self.unfetched && !self.asked && self.messages.len() < window;
         if taken {
-            self.ids.push_back(id);
+            self.messages.push_back((id, cost));
         } else {
             self.more_unfetched();
         }
@@ -68,7 +68,7 @@ impl Line {
             return None;
         }
         match self.unfetched {
-            true if self.ids.len() > window / 2 => None,
+            true if self.messages.len() > window / 2 => None,
             true => self.retry_at.or(Some(Timestamp::MIN)),
             false => self.next_due_at,
         }
@@ -80,7 +80,7 @@ impl Line {
             self.next_due_at = None;
             self.more_unfetched();
         }
-        let room = window.saturating_sub(self.ids.len());
+        let room = window.saturating_sub(self.messages.len());
         if room == 0 || self.look_at(window).is_none_or(|at| at > now) {
             return None;
         }
@@ -91,10 +91,16 @@ impl Line {
     }
 
     /// The answer: what was fetched, whether that was all there is, and when there is more.
-    pub(super) fn fetched(&mut self, ids: &[MessageId], all: bool, next_due_at: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn fetched(
+        &mut self,
+        messages: &[(MessageId, Cost)],
+        all: bool,
+        next_due_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         self.asked = false;
         self.retry_at = None;
-        self.ids.extend(ids);
+        self.messages.extend(messages);
         self.unfetched = !all || self.changed;
         if let Some(due_at) = next_due_at {
             self.due(due_at, now);
@@ -113,49 +119,30 @@ impl Line {
         self.next_due_at = self.next_due_at.map(|at| at.min(now));
     }
 
-    /// The first that is not that one.
-    pub(super) fn pop(&mut self, except: Option<MessageId>) -> Option<MessageId> {
-        let place = self.ids.iter().position(|id| Some(*id) != except)?;
-        self.ids.remove(place)
+    /// The first that is not that one, and its place.
+    pub(super) fn first(&self, except: Option<MessageId>) -> Option<(usize, MessageId, Cost)> {
+        let mut places = self.messages.iter().enumerate();
+        places.find(|(_, (id, _))| Some(*id) != except).map(|(place, (id, cost))| (place, *id, *cost))
     }
 
-    /// Nothing stands here but, at most, that one.
-    fn has_none(&self, except: Option<MessageId>) -> bool {
-        self.ids.iter().all(|id| Some(*id) == except)
+    pub(super) fn take(&mut self, place: usize) -> Option<MessageId> {
+        self.messages.remove(place).map(|(id, _)| id)
     }
 
     pub(super) fn remove(&mut self, id: MessageId) -> bool {
-        let place = self.ids.iter().position(|known| *known == id);
-        place.and_then(|place| self.ids.remove(place)).is_some()
+        let place = self.messages.iter().position(|(known, _)| *known == id);
+        place.and_then(|place| self.messages.remove(place)).is_some()
     }
 
     /// All ids; their mail stands in the spool from now on.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = MessageId> {
-        self.unfetched |= !self.ids.is_empty();
-        self.ids.drain(..)
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = MessageId> + '_ {
+        self.unfetched |= !self.messages.is_empty();
+        self.messages.drain(..).map(|(id, _)| id)
     }
-}
 
-/// Whose turn it is: the line furthest behind its share among those with a message that is not that one. A line without
-/// has no share and saves none up.
-pub(super) fn choose(lines: [(&mut Line, i32); 3], except: Option<MessageId>) -> Option<&mut Line> {
-    let mut shares = 0;
-    let mut chosen: Option<&mut Line> = None;
-    for (line, weight) in lines {
-        if line.has_none(except) {
-            line.credit = 0;
-            continue;
-        }
-        shares += weight;
-        line.credit += weight;
-        if chosen.as_ref().is_none_or(|best| line.credit > best.credit) {
-            chosen = Some(line);
-        }
+    pub(super) fn costs(&self) -> impl Iterator<Item = &Cost> {
+        self.messages.iter().map(|(_, cost)| cost)
     }
-    if let Some(line) = &mut chosen {
-        line.credit -= shares;
-    }
-    chosen
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pool::Pool;
+use super::ways::Ways;
 use crate::{BreakerName, BudgetName, Counted, LaneName, Pause};
 
 /// All of it at one moment.
@@ -83,16 +85,18 @@ pub struct BreakerStatus {
     pub lanes: Vec<LaneName>,
 }
 
-/// How long the mail of a pool will take, if nothing more comes and nothing goes wrong.
+/// How long the mail of a pool will take, if nothing goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Which.
     pub pool: LaneName,
     /// Messages that wait.
     pub messages: u64,
-    /// When the last of them is handed over. `None`: cannot be said (something is open, or nothing was ever sent).
+    /// When the last of them is handed over, if nothing more comes. `None`: cannot be said (something is open, or nothing
+    /// was ever sent), or not within two months.
     pub drained_at: Option<Timestamp>,
-    /// A budget that ends before, and when: mail then waits for its window.
+    /// A budget (with a window of an hour or more) that ends before; or within a day, if mail comes as it did in the last
+    /// hour. And when: mail then waits for its window.
     pub short: Option<(BudgetName, Timestamp)>,
 }
 
@@ -124,4 +128,48 @@ pub enum Change {
         /// The refusal.
         reason: String,
     },
+}
+
+impl Ways {
+    pub(super) fn status(&self, pools: &[Pool], now: Timestamp) -> Status {
+        let mut lanes: Vec<_> = (0..self.lanes.len()).filter_map(|lane| self.lane_status(lane, pools, now)).collect();
+        lanes.sort_by(|one, other| one.name.cmp(&other.name));
+        let awake = self.budgets.iter().filter(|budget| !budget.is_asleep());
+        let mut budgets: Vec<_> = awake.map(|budget| budget.status(now)).collect();
+        budgets.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut breakers: Vec<_> = (0..self.breakers.len()).filter_map(|index| self.breaker_status(index)).collect();
+        breakers.sort_by(|one, other| one.name.cmp(&other.name));
+        Status { lanes, budgets, breakers }
+    }
+
+    fn lane_status(&self, index: usize, pools: &[Pool], now: Timestamp) -> Option<LaneStatus> {
+        let lane = self.lanes.get(index)?;
+        let pool = pools.get(lane.pool)?;
+        let budgets = lane.budgets.iter().filter_map(|index| self.budgets.get(*index));
+        let resting = lane.resting(now);
+        Some(LaneStatus {
+            name: lane.settings.name.clone(),
+            pool: pool.name.clone(),
+            active: lane.under_way.len(),
+            connections: lane.permitted(),
+            connections_ceiling: lane.settings.connections,
+            waiting: pool.waiting(),
+            resting_until: resting.map(|(until, _)| until),
+            resting_reason: resting.map(|(_, reason)| reason.to_owned()),
+            budgets: budgets.filter(|budget| !budget.is_asleep()).map(|budget| budget.name().clone()).collect(),
+            open: self.breakers_of(index).filter(|breaker| breaker.open.is_some()).map(|b| b.name.clone()).collect(),
+        })
+    }
+
+    fn breaker_status(&self, index: usize) -> Option<BreakerStatus> {
+        let breaker = self.breakers.get(index)?;
+        let open = breaker.open.as_ref()?;
+        Some(BreakerStatus {
+            name: breaker.name.clone(),
+            pause: open.pause.clone(),
+            since: open.since,
+            probe_at: open.probe_at,
+            lanes: breaker.lanes.iter().filter_map(|lane| self.lane_name(*lane)).collect(),
+        })
+    }
 }
