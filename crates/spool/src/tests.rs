@@ -1,5 +1,6 @@
 //! The spool with faults: what fails, when, and what must hold afterwards.
 
+mod attempts;
 mod cut;
 mod damage;
 mod failures;

@@ -159,12 +159,13 @@ impl Transaction<'_> {
         if self.doubtful {
             self.write_rows(&[outcome.id])?;
         }
+        let untold = self.untold.get(&outcome.id).is_some_and(|(document, spent)| outcome.is(document, spent));
         let done = match self.pending.waiting(outcome.id).map(|row| row.columns.counts) {
             Some(counts) => same_recipients(outcome, &counts).map(|()| true),
             None => match self.tables.known(outcome.id)? {
                 Some(known) => same_recipients(outcome, &known.counts).map(|()| false),
                 // Recorded already by a commit that was reported as failed.
-                None if self.doubtful && self.tables.settled(outcome.id)? => {
+                None if (self.doubtful || untold) && self.tables.settled(outcome.id)? => {
                     self.changes.ended.push(outcome.id);
                     return Ok(Ok(()));
                 }
@@ -177,7 +178,7 @@ impl Transaction<'_> {
             Err(error) => return Ok(Err(error)),
         }
         // Written twice an outcome is the same; what it has spent would be too much.
-        if !self.untold.get(&outcome.id).is_some_and(|(document, spent)| outcome.is(document, spent)) {
+        if !untold {
             self.changes.spend(&outcome.spent);
         }
         self.changes.ended.push(outcome.id);

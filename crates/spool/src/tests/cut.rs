@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use queue::{Filter, MessageId, Spool};
 
+use super::attempts::{last_byte, spent};
 use super::faults::Faults;
-use crate::Embedded;
 use crate::files::Point;
 use crate::suite::{self, FixedClock, deferred, handed_over};
 use crate::sync::lock;
+use crate::{Embedded, journal};
 
 const ROUNDS: u64 = 12;
 const TASKS: usize = 8;
@@ -32,6 +33,14 @@ struct Told {
     accepted: BTreeSet<MessageId>,
     settling: BTreeSet<MessageId>,
     settled: BTreeSet<MessageId>,
+    /// Deferred, with an outcome that was recorded.
+    deferred: BTreeSet<MessageId>,
+    /// Synced in the journal, and perhaps recorded since.
+    under_way: BTreeSet<MessageId>,
+    recording: BTreeSet<MessageId>,
+    /// Recipients, of what was recorded; and of what was about to be.
+    spent: u64,
+    spending: u64,
     refused: BTreeSet<MessageId>,
 }
 
@@ -55,6 +64,7 @@ async fn one_round(round: u64) {
     let spool = Arc::new(super::open(dir.path(), faults.clone()));
     // What opening wrote was synced.
     copy_database(dir.path(), image.path());
+    copy_journal(dir.path(), image.path());
     observe(&faults, &durable, dir.path().to_owned(), image.path().to_owned());
     if round % 3 == 2 {
         let times = 1 + usize::try_from(number(&mut seed, 2)).unwrap();
@@ -89,6 +99,7 @@ fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: 
             Point::Committed { synced: true } if !durable.off => {
                 copy_database(&dir, &image);
             }
+            Point::SyncedJournal if !durable.off => copy_journal(&dir, &image),
             _ => {}
         }
     });
@@ -98,6 +109,27 @@ pub(super) fn copy_database(dir: &Path, image: &Path) {
     for name in ["spool.db", "spool.db-wal"] {
         std::fs::copy(dir.join(name), image.join(name)).unwrap();
     }
+}
+
+fn copy_journal(dir: &Path, image: &Path) {
+    std::fs::copy(journal::path(dir), journal::path(image)).unwrap();
+}
+
+/// Of what was not synced some is there, some is not, and some is mangled.
+fn mangle_journal(dir: &Path, image: &Path, seed: &mut u64) {
+    const SECTOR: usize = 512;
+    let (now, path) = (std::fs::read(journal::path(dir)).unwrap(), journal::path(image));
+    let mut durable = std::fs::read(&path).unwrap();
+    durable.resize(now.len(), 0);
+    for (durable, now) in durable.chunks_mut(SECTOR).zip(now.chunks(SECTOR)) {
+        match number(seed, 4) {
+            _ if durable == now => {}
+            0 => durable.fill(0xA5),
+            1 => durable.copy_from_slice(now),
+            _ => {}
+        }
+    }
+    std::fs::write(path, durable).unwrap();
 }
 
 async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enough: usize) {
@@ -116,6 +148,12 @@ async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enoug
             continue;
         };
         lock(&told).accepted.insert(id);
+        if number(&mut seed, 2) == 0 {
+            let synced = number(&mut seed, 2) == 0;
+            if spool.journal(last_byte(&message), synced).await.is_ok() && synced {
+                lock(&told).under_way.insert(id);
+            }
+        }
         let message = match number(&mut seed, 4) {
             0 => continue,
             1 => deferred(handed_over(message, 1), FixedClock::START),
@@ -125,8 +163,16 @@ async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enoug
         if settles {
             lock(&told).settling.insert(id);
         }
-        if spool.record(message).await.is_ok() && settles {
-            lock(&told).settled.insert(id);
+        lock(&told).recording.insert(id);
+        lock(&told).spending += 2;
+        if spool.record_spending(message, spent(2)).await.is_ok() {
+            let mut told = lock(&told);
+            told.spent += 2;
+            if settles {
+                told.settled.insert(id)
+            } else {
+                told.deferred.insert(id)
+            };
         }
     }
 }
@@ -135,6 +181,7 @@ async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enoug
 fn cut(durable: &Mutex<Durable>, dir: &Path, image: &Path, seed: &mut u64) {
     let mut durable = lock(durable);
     durable.off = true;
+    mangle_journal(dir, image, seed);
     for name in ["seg", "big"] {
         std::fs::create_dir_all(image.join(name)).unwrap();
         for entry in std::fs::read_dir(dir.join(name)).unwrap() {
@@ -183,6 +230,25 @@ async fn verify(image: &Path, told: &Told, round: u64) {
     }
     for id in &told.refused {
         assert!(!queued.contains(id) && !settled.contains(id), "round {round}: {id} was refused and is here");
+    }
+    let interrupted: BTreeSet<_> = spool.interrupted().await.unwrap().into_iter().map(|entry| entry.id).collect();
+    for id in told.under_way.difference(&told.recording) {
+        assert!(interrupted.contains(id), "round {round}: that {id} was under way is not known");
+    }
+    for id in told.settled.union(&told.deferred) {
+        assert!(!interrupted.contains(id), "round {round}: {id} was recorded");
+    }
+    assert!(interrupted.is_subset(&queued), "round {round}");
+    let ledger = spool.ledger(jiff::Timestamp::MIN).await.unwrap();
+    for budget in spent(1).into_iter().map(|spend| spend.budget) {
+        let of_it = ledger.iter().filter(|spend| spend.budget == budget);
+        let sum: u64 = of_it.map(|spend| u64::from(spend.amount)).sum();
+        assert!(
+            (told.spent..=told.spending).contains(&sum),
+            "round {round}: {sum} of {} to {}",
+            told.spent,
+            told.spending
+        );
     }
     super::all_whole(&spool).await;
     spool.close().await.unwrap();

@@ -155,6 +155,27 @@ async fn a_large_body_that_cannot_be_written_or_synced_is_refused_and_leaves_not
 }
 
 #[tokio::test]
+async fn want_of_a_descriptor_refuses_one_message_and_closes_nothing() {
+    let rig = Rig::new();
+    let spool = rig.open();
+    let create = |point| point == Point::CreateBig;
+    for (at, kind) in [(create as fn(Point) -> bool, ErrorKind::Other), (big, ErrorKind::OutOfMemory)] {
+        rig.faults.fail(at, 1, kind);
+        let refused = suite::enqueue_body(&spool, 1, &suite::body_of(2 << 20)).await;
+        assert!(matches!(refused, Err(SpoolError::Failed(_))), "{kind:?}: {refused:?}");
+        assert_eq!(spool.health().state, SpoolState::Accepting);
+    }
+    rig.faults.fail(|point| point == Point::CreateSegment, 1, ErrorKind::OutOfMemory);
+    let refused = suite::enqueue_body(&spool, 1, b"small").await;
+    assert!(matches!(refused, Err(SpoolError::Failed(_))), "{refused:?}");
+    assert_eq!(spool.health().state, SpoolState::Accepting);
+    put(&spool, 2 << 20).await;
+    put(&spool, 10).await;
+    all_whole(&spool).await;
+    assert_eq!(std::fs::read_dir(crate::store::big_dir(rig.path())).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn an_outcome_is_recorded_although_the_first_commit_fails() {
     for at in [commit, committed] {
         for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
