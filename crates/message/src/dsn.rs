@@ -65,7 +65,7 @@ pub struct About<'a> {
     /// Our host name.
     pub reporting_mta: &'a str,
     /// Its id here.
-    pub id: &'a str,
+    pub id: String,
     /// ENVID=
     pub envelope_id: Option<&'a EnvelopeId>,
     /// What the client that brought it said in HELO or EHLO.

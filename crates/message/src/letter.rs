@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use smtp::{ForwardPath, Mailbox};
 
-use crate::encoding::{field, phrase, quoted_printable, unfolded, unstructured};
+use crate::encoding::{clean, field, phrase, quoted_printable, unfolded, unstructured};
 
 /// RFC 5322 §2.1.1: text is written as it is if no line is longer.
 const COLUMNS: usize = 78;
@@ -87,8 +87,9 @@ impl Letter {
     }
 }
 
-/// A body part of plain text, its fields included.
+/// A body part of plain text, its fields included. Control characters become blanks.
 pub(crate) fn text_part(into: &mut String, text: &str) {
+    let text = text.lines().map(clean).collect::<Vec<_>>().join("\n");
     let plain = |line: &str| line.len() <= COLUMNS && line.bytes().all(|octet| matches!(octet, b' '..=b'~'));
     if text.lines().all(plain) && !text.lines().any(|line| line.ends_with(' ')) {
         into.push_str("Content-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: 7bit\r\n\r\n");
@@ -157,6 +158,12 @@ mod tests {
         let read = mail_parser::MessageParser::default().parse(&written).unwrap();
         assert_eq!(read.subject(), Some("Störung"));
         assert_eq!(read.body_text(0).unwrap().replace("\r\n", "\n"), text);
+    }
+
+    #[test]
+    fn a_text_has_no_control_characters() {
+        let written = letter().with_text("a\u{1b}[2Jb\r\n\0c");
+        assert!(String::from_utf8(written).unwrap().ends_with("\r\n\r\na [2Jb\r\n c\r\n"));
     }
 
     #[test]

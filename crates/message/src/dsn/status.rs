@@ -57,7 +57,7 @@ fn fields(text: &mut String, report: &Report<'_>, recipient: &Recipient<'_>, utf
     if let Some(at) = recipient.last_attempt_at {
         field(text, "Last-Attempt-Date", &date(at));
     }
-    unfolded(text, "Final-Log-ID", &clean(report.about.id));
+    unfolded(text, "Final-Log-ID", &clean(&report.about.id));
     if let Some(until) = recipient.retry_until {
         field(text, "Will-Retry-Until", &date(until));
     }

@@ -84,7 +84,7 @@ impl Case {
             action: self.action,
             about: About {
                 reporting_mta: "relay.contoso.com",
-                id: "01ARZ3NDEKTSA",
+                id: "01ARZ3NDEKTSA".to_owned(),
                 envelope_id: self.envid.as_ref(),
                 helo: &self.helo,
                 peer: Some("10.20.0.7".parse().unwrap()),
