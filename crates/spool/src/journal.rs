@@ -126,7 +126,7 @@ fn write(number: i64, last_byte: &LastByte) -> io::Result<Vec<u8>> {
     io::Write::write_fmt(&mut &mut *first, format_args!("{:08x}", crc32fast::hash(rest)))?;
     octets.push(b'\n');
     if octets.len() as u64 > SLOT {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name of the lane is too long"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not fit into a slot of 4096 octets"));
     }
     Ok(octets)
 }
@@ -356,5 +356,73 @@ impl State {
         if all.is_empty() {
             self.open.remove(&id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use queue::LaneName;
+
+    fn entry(recipients: Vec<u32>) -> LastByte {
+        let id = MessageId::from_i64(7).unwrap();
+        LastByte { id, lane: LaneName("a lane\nwith \"words\"".into()), at: jiff::Timestamp::UNIX_EPOCH, recipients }
+    }
+
+    fn outcome(octets: &[u8]) -> Option<Option<(i64, LastByte)>> {
+        read(octets).ok()
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written_whatever_follows_it() {
+        let octets = write(42, &entry(vec![0, 499])).unwrap();
+        let mut slot = octets.clone();
+        slot.extend_from_slice(b"0\n\xFFwhat was there before");
+        assert_eq!(outcome(&slot), Some(Some((42, entry(vec![0, 499])))));
+        assert_eq!(outcome(&octets), Some(Some((42, entry(vec![0, 499])))));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_changed_anywhere_is_no_entry() {
+        let octets = write(42, &entry(vec![0, 499])).unwrap();
+        for at in 0..octets.len() {
+            let mut changed = octets.clone();
+            changed[at] ^= 0x14;
+            assert!(outcome(&changed).is_none(), "octet {at}");
+            let mut cut = octets[..at].to_vec();
+            cut.resize(SLOT as usize, 0);
+            // Without its line feed alone it is not whole either.
+            assert!(at == 0 || outcome(&cut).is_none(), "{at} octets");
+        }
+        assert_eq!(outcome(&[0; 20]), Some(None));
+        assert_eq!(outcome(&[]), Some(None));
+    }
+
+    #[test]
+    fn the_largest_entry_fits_and_a_name_that_does_not_is_refused() {
+        let mut largest = entry((0..RECIPIENTS as u32).map(|index| u32::MAX - index).collect());
+        assert!(write(i64::MAX, &largest).unwrap_err().kind() == io::ErrorKind::InvalidInput);
+        largest.recipients = (0..RECIPIENTS as u32).map(|index| 99_999 - index).collect();
+        largest.lane = LaneName("x".repeat(1000).into());
+        assert!(write(i64::MAX, &largest).is_ok());
+        largest.lane = LaneName("x".repeat(4000).into());
+        assert!(write(i64::MAX, &largest).is_err());
+    }
+
+    #[test]
+    fn slots_that_are_free_again_are_used_again_the_lowest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = Found { next: 1, open: Vec::new(), bad: Vec::new(), slots: 0 };
+        let journal = Journal::open(dir.path(), Arc::new(files::System), found).unwrap();
+        for round in 0..1000 {
+            let id = MessageId::from_i64(round).unwrap();
+            journal.write(&LastByte { id, ..entry(vec![0]) }).unwrap();
+            if round >= 3 {
+                journal.recorded(&[MessageId::from_i64(round - 3).unwrap()]);
+            }
+        }
+        let scan = scan(dir.path()).unwrap();
+        assert_eq!((scan.slots, scan.entries.len(), scan.bad.len()), (ALLOCATED, 4, 0));
+        assert_eq!(scan.entries.iter().map(|entry| entry.number).max(), Some(1000));
     }
 }
