@@ -18,16 +18,16 @@ use crate::throttle;
 
 /// After a link fault, or a server that is not well.
 pub(crate) const LINK_REST: Duration = Duration::from_secs(10);
-/// After a throttle.
+/// After a throttle of which nobody knows what it is about.
 const THROTTLE_WAIT: Duration = Duration::from_secs(60);
 /// Too many submissions at once: gone as soon as one of them ends.
 const CONCURRENCY_WAIT: Duration = Duration::from_secs(5);
-/// A quota of a day is used up: room comes back bit by bit as the window slides.
-const QUOTA_WAIT: Duration = Duration::from_secs(60 * 60);
+/// A message for which a quota of the whole tenant left no room waits so long, so that the others go on.
+const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);
 /// What is paused is tried again after this …
 pub(crate) const PROBE: Duration = Duration::from_secs(5 * 60);
 /// … and a mailbox that Microsoft blocks for repeated errors after this.
-const PROBE_BLOCKED: Duration = Duration::from_secs(30 * 60);
+pub(crate) const PROBE_BLOCKED: Duration = Duration::from_secs(30 * 60);
 /// A message whose sender the mailbox may not send as waits so long. Not by the ordinary schedule, which starts with a
 /// minute: Exchange counts such refusals, and after too many it blocks the mailbox, for everybody who sends through it and
 /// for a time that nobody can shorten (`550 5.2.252`). Nor much longer, so that a right granted meanwhile soon helps.
@@ -44,8 +44,8 @@ pub(crate) enum What {
     Retry,
     /// The lane rests.
     Rest(Duration),
-    /// The lane slows down, and waits so long.
-    Throttle(Excess, Duration),
+    /// The lane slows down, and waits so long; `None`: until by what we know there is room.
+    Throttle(Excess, Option<Duration>),
     /// What [`Ruling::scope`] says is paused, and probed after so long.
     Pause(Duration),
     /// The message alone waits so long, without counting; the lane goes on.
@@ -107,7 +107,7 @@ fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -
         _ => {}
     }
     if let Some(excess) = row.excess() {
-        return What::Throttle(excess_of(excess), throttle::asked_for(reply).unwrap_or(excess_wait(excess, reply)));
+        return too_much(excess_of(excess), reply);
     }
     match action {
         Action::Retry if before_mail(stage) => What::Rest(LINK_REST),
@@ -123,8 +123,16 @@ fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -
 }
 
 fn by_words(reply: &Reply) -> Option<What> {
-    let excess = throttle::recognised(reply)?;
-    Some(What::Throttle(excess, throttle::asked_for(reply).unwrap_or(THROTTLE_WAIT)))
+    throttle::recognised(reply).map(|excess| too_much(excess, reply))
+}
+
+fn too_much(excess: Excess, reply: &Reply) -> What {
+    let usual = match excess {
+        Excess::Connections if reply.code.get() == 432 => Some(CONCURRENCY_WAIT),
+        Excess::Connections | Excess::Unknown => Some(THROTTLE_WAIT),
+        Excess::Of(_) => None,
+    };
+    What::Throttle(excess, throttle::asked_for(reply).or(usual))
 }
 
 fn by_digit(stage: Stage, reply: &Reply, token: bool) -> What {
@@ -190,15 +198,6 @@ fn excess_of(excess: m365::Excess) -> Excess {
     }
 }
 
-fn excess_wait(excess: m365::Excess, reply: &Reply) -> Duration {
-    use m365::Excess::{Connections, External, ExternalUnderProviderDomain, Messages, Recipients, Unknown};
-    match excess {
-        Connections if reply.code.get() == 432 => CONCURRENCY_WAIT,
-        Connections | Messages | Unknown => THROTTLE_WAIT,
-        Recipients | External | ExternalUnderProviderDomain => QUOTA_WAIT,
-    }
-}
-
 fn recipient_wait(reply: &Reply) -> Duration {
     let usual = if reply.code.is_transient() { RECIPIENT_BUSY_WAIT } else { RECIPIENT_WAIT };
     throttle::asked_for(reply).unwrap_or(usual)
@@ -214,7 +213,7 @@ pub(crate) fn lane_verdict(ruling: &Ruling, stage: Stage, reply: &Reply, host: &
         What::Rest(wait) => Some(LaneVerdict::Rest { wait, reason: refused(stage, reply) }),
         What::Throttle(what, wait) => Some(LaneVerdict::Throttled(Throttle {
             what,
-            wait: Some(wait),
+            wait,
             reason: format!("{host}: {}", refused(stage, reply)),
             remedy: ruling.remedy.clone().unwrap_or_else(|| LESS.to_owned()),
             code: code(reply),
@@ -292,6 +291,7 @@ pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, 
     let patience = match ruling.what {
         What::SetAside(wait) => Some(wait),
         What::Retry => throttle::asked_for(reply),
+        What::Throttle(Excess::Of(Counted::External | Counted::ExternalUnderProviderDomain), _) => Some(QUOTA_WAIT),
         _ => None,
     };
     let not_before = patience.map(|wait| now.checked_add(wait).unwrap_or(Timestamp::MAX));

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod auth;
+mod block;
 mod classify;
 mod connect;
 mod content;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Run;
 use crate::auth::Login;
+use crate::block::Block;
 use crate::classify::Rules;
 use crate::open::NextHop;
 use crate::pool::Pool;
@@ -72,6 +74,7 @@ pub struct SmtpTransport {
     pool: Pool,
     /// Most recipients of a transaction, as the server's refusals tell.
     recipients: Learnt,
+    block: Block,
     /// Attempts break off.
     abandoned: CancellationToken,
 }
@@ -101,7 +104,13 @@ impl SmtpTransport {
             proxy_failures: AtomicU32::new(0),
             watch: Watch::default(),
         };
-        Ok(Self { next_hop, pool, recipients: Learnt::default(), abandoned: CancellationToken::new() })
+        Ok(Self {
+            next_hop,
+            pool,
+            recipients: Learnt::default(),
+            block: Block::default(),
+            abandoned: CancellationToken::new(),
+        })
     }
 
     /// True once after a password, secret or certificate that had been refused was replaced: a probe is worth it now.
@@ -132,7 +141,9 @@ impl std::fmt::Debug for SmtpTransport {
 #[async_trait]
 impl Transport for SmtpTransport {
     async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, now: Timestamp) -> AttemptReport {
-        Run::attempt(self, attempt, body, now).await
+        let mut report = Run::attempt(self, attempt, body, now).await;
+        self.block.heed(&mut report.lane);
+        report
     }
 
     async fn tend(&self) {

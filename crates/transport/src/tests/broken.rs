@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::Pieces;
+use super::body::{Endless, Pieces};
 use super::fixture::{
     HELLO, TAKEN, TEXT, attempt, attempt_journalled, lane, message, named, script, settings, transport,
 };
@@ -83,6 +83,20 @@ async fn wherever_the_server_stops_listening_the_outcome_is_true() {
     let (before, within) = noted.split_at(content_began - 1);
     assert!(!before.contains(&true) && !within.contains(&false), "{noted:?}");
     assert!(inside.iter().all(|outcome| outcome == "unconfirmed" || outcome == "deferred"), "{inside:?}");
+}
+
+#[tokio::test]
+async fn a_link_that_breaks_long_before_the_last_byte_leaves_nothing_in_the_journal() {
+    let server =
+        Server::start_with(&[script(&[HELLO, TAKEN])], Cut { after_sent: None, after_received: Some(100_000) }, None)
+            .await;
+    let transport = transport(settings(server.address));
+    let notes = Notes::new();
+    let body = Box::new(Endless::new(400));
+    let report = attempt_journalled(&transport, &message(&["anna@contoso.test"]), body, 1, &notes).await;
+    assert_eq!((&*named(&report, 0), &*lane(&report), report.messages), ("deferred", "rest", 1), "{report:?}");
+    assert!(notes.noted().is_empty());
+    server.followed().await;
 }
 
 #[tokio::test]
