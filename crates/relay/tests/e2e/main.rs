@@ -8,10 +8,12 @@
 )]
 
 mod alerts;
+mod catalogue;
 mod clients;
 mod command_line;
 mod crash;
 mod demo;
+mod explain;
 mod figures;
 mod full_disk;
 mod harness;

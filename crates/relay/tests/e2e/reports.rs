@@ -62,13 +62,16 @@ fn what_a_sender_asks_for_with_notify_is_followed() {
         assert!(session.say(&format!("MAIL FROM:<erp@contoso.test>{mail}")).starts_with("250"));
         assert!(session.say(&format!("RCPT TO:{rcpt}")).starts_with("250"));
         assert!(session.say("DATA").starts_with("354"));
-        assert!(session.say(&format!("From: erp@contoso.test\r\nSubject: {subject}\r\n\r\nText.\r\n.")).starts_with("250"));
+        assert!(
+            session.say(&format!("From: erp@contoso.test\r\nSubject: {subject}\r\n\r\nText.\r\n.")).starts_with("250")
+        );
     };
     send("", "<a@nobody.test> NOTIFY=NEVER", "silent");
     send("", "<b@nobody.test> NOTIFY=DELAY", "only delays");
     send(" RET=FULL ENVID=QQ314159", "<c@example.test> NOTIFY=SUCCESS ORCPT=rfc822;first@example.test", "wanted");
     let report = report(&sink);
-    for part in ["Action: relayed", "Original-Envelope-Id: QQ314159", "Original-Recipient: rfc822; first@example.test"] {
+    for part in ["Action: relayed", "Original-Envelope-Id: QQ314159", "Original-Recipient: rfc822; first@example.test"]
+    {
         assert!(report.content.contains(part), "{part} is not in\n{}", report.content);
     }
     assert!(report.content.contains("Content-Type: message/rfc822"), "{}", report.content);
@@ -79,9 +82,7 @@ fn what_a_sender_asks_for_with_notify_is_followed() {
 
 #[test]
 fn the_null_reverse_path_is_never_answered_and_a_report_that_bounces_makes_no_other() {
-    let sink = Sink::scripted(|line| {
-        line.starts_with("RCPT").then(|| "550 5.1.1 User unknown".to_owned())
-    });
+    let sink = Sink::scripted(|line| line.starts_with("RCPT").then(|| "550 5.1.1 User unknown".to_owned()));
     let (_directory, config) = smart_host(sink.address, "");
     let relay = Relay::start(&config);
     let reply = Session::open(relay.address(0)).mail("", &["a@nobody.test"], "Subject: a bounce\r\n\r\nText.");

@@ -9,7 +9,8 @@ use crate::refusals::Simulated;
 fn simulated(path: &str) -> Simulated {
     let simulated = Simulated::start_with(Settings::default(), "[queue]\nretry = [\"1s\"]");
     let text = std::fs::read_to_string(&simulated.config).unwrap();
-    let text = text.replace("mailbox = \"relay@contoso.test\" }", &format!("mailbox = \"relay@contoso.test\"{path} }}"));
+    let text =
+        text.replace("mailbox = \"relay@contoso.test\" }", &format!("mailbox = \"relay@contoso.test\"{path} }}"));
     std::fs::write(&simulated.config, text).unwrap();
     simulated
 }
@@ -68,9 +69,11 @@ fn a_kill_between_the_last_byte_and_the_reply_leaves_an_unconfirmed_message_and_
     });
     assert!(message["story"].to_string().contains("interrupted"), "{message}");
     let status = relay.json(&["status", "--json"]);
-    let day = status["budgets"].as_array().unwrap().iter().find(|budget| {
-        budget["name"].as_str().unwrap().ends_with("relay@contoso.test/recipients a day")
-    });
+    let day = status["budgets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|budget| budget["name"].as_str().unwrap().ends_with("relay@contoso.test/recipients a day"));
     assert_eq!(day.unwrap()["used"], 2, "{status}");
     drop(relay);
     simulated.stop();

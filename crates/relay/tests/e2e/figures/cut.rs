@@ -15,7 +15,7 @@ async fn copies(world: &World, faults: impl Iterator<Item = Fault>) -> Vec<u64> 
     for fault in faults {
         let before = world.sandbox.statistics().messages;
         let id = world.sandbox.add_fault(fault.once()).unwrap();
-        relay.accept(1).await;
+        relay.accept(1, 1).await;
         relay.drained().await;
         world.sandbox.remove_fault(id);
         all.push(world.sandbox.statistics().messages - before);

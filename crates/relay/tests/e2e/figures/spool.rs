@@ -3,25 +3,41 @@
 //! Tokio moves a paused clock on as soon as every task waits. A task that waits for a thread of the spool would let it jump;
 //! asked from a thread of tokio's own pool, it does not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{
     BodyReader, BodyWriter, Class, Counters, Filter, FinishedBody, LaneDepth, LaneName, LastByte, Listing, Message,
-    MessageId, NewMessage, Spend, Spool, SpoolError, SpoolHealth,
+    MessageId, NewMessage, Spend, Spool, SpoolError, SpoolHealth, SpoolState,
 };
 use tokio::runtime::Handle;
 
-pub(crate) struct StandingStill(pub(crate) Arc<spool::Embedded>);
+pub(crate) struct StandingStill(Mutex<Option<Arc<spool::Embedded>>>);
 
 impl StandingStill {
-    async fn ask<T, F>(&self, ask: impl FnOnce(Arc<spool::Embedded>) -> F + Send + 'static) -> T
+    pub(crate) fn new(spool: spool::Embedded) -> Self {
+        Self(Mutex::new(Some(Arc::new(spool))))
+    }
+
+    /// As a killed process: what is asked from now on is not done.
+    pub(crate) fn kill(&self) {
+        self.0.lock().unwrap().take();
+    }
+
+    fn alive(&self) -> Result<Arc<spool::Embedded>, SpoolError> {
+        self.0.lock().unwrap().clone().ok_or_else(|| SpoolError::Closed("killed".to_owned()))
+    }
+
+    async fn ask<T, F>(
+        &self,
+        ask: impl FnOnce(Arc<spool::Embedded>) -> F + Send + 'static,
+    ) -> Result<T, SpoolError>
     where
         T: Send + 'static,
-        F: Future<Output = T>,
+        F: Future<Output = Result<T, SpoolError>>,
     {
-        let spool = Arc::clone(&self.0);
+        let spool = self.alive()?;
         tokio::task::spawn_blocking(move || Handle::current().block_on(ask(spool))).await.unwrap()
     }
 }
@@ -29,7 +45,7 @@ impl StandingStill {
 #[async_trait]
 impl Spool for StandingStill {
     fn body_writer(&self, expected: Option<u64>) -> Result<Box<dyn BodyWriter>, SpoolError> {
-        self.0.body_writer(expected)
+        self.alive()?.body_writer(expected)
     }
     async fn enqueue(&self, message: NewMessage, body: FinishedBody) -> Result<Message, SpoolError> {
         self.ask(move |spool| async move { spool.enqueue(message, body).await }).await
@@ -71,7 +87,9 @@ impl Spool for StandingStill {
         self.ask(move |spool| async move { spool.remembered(&prefix).await }).await
     }
     fn release(&self, id: MessageId) {
-        self.0.release(id);
+        if let Ok(spool) = self.alive() {
+            spool.release(id);
+        }
     }
     async fn next_due(&self, lane: &LaneName, class: Class) -> Result<Option<Timestamp>, SpoolError> {
         let lane = lane.clone();
@@ -98,7 +116,15 @@ impl Spool for StandingStill {
         self.ask(move |spool| async move { spool.counters().await }).await
     }
     fn health(&self) -> SpoolHealth {
-        self.0.health()
+        match self.alive() {
+            Ok(spool) => spool.health(),
+            Err(error) => SpoolHealth {
+                state: SpoolState::Closed { reason: error.to_string() },
+                free_bytes: 0,
+                used_bytes: 0,
+                recovery: Vec::new(),
+            },
+        }
     }
     async fn prune_history(&self, before: Timestamp) -> Result<u64, SpoolError> {
         self.ask(move |spool| async move { spool.prune_history(before).await }).await

@@ -16,13 +16,13 @@ async fn a_week_of_bursts_with_a_kill_every_hour_never_exceeds_the_recipients_of
         if (8..18).contains(&(hour % 24)) {
             for message in 0..28 {
                 let recipients = 10 + (message * 7 + usize::try_from(hour).unwrap()) % 81;
-                relay.accept(recipients).await;
+                relay.accept(1, recipients).await;
                 accepted += recipients as u64;
             }
         }
         // Not on the hour: wherever that finds it.
         tokio::time::sleep(HOUR - Duration::from_millis(hour * 37 % 1_000)).await;
-        relay.kill().await;
+        relay.kill();
         relay = world.relay().await;
     }
     relay.drained().await;

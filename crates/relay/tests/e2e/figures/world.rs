@@ -4,19 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use message::{ContentFacts, HeaderFacts};
 use qmgr::{Handle, QueueManager};
-use queue::{Clock, Intake, LaneName, NewMessage, Origin, Recipient, RecipientState, Spool};
+use queue::{
+    Attempt, AttemptReport, BodyReader, Clock, Intake, LaneName, NewMessage, Origin, Recipient, RecipientState, Spool,
+};
 use sandbox::{Limits, RateExcess, Sandbox};
 use telemetry::{Metrics, Recorded};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::spool::StandingStill;
 
 pub(crate) const MAILBOX: &str = "relay@contoso.test";
+/// Messages that share a sync.
+const AT_ONCE: usize = 200;
 
 /// Exchange refuses what is over the rate, so that nothing goes unnoticed.
 pub(crate) fn strict() -> Limits {
@@ -40,7 +44,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) incidents: Arc<Recorded>,
     clock: Arc<dyn Clock>,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     configuration: PathBuf,
 }
 
@@ -61,7 +65,7 @@ impl World {
         let configuration = directory.path().join("posthouse.toml");
         std::fs::write(&configuration, text).unwrap();
         let clock = PausedClock { started_at: sandbox.clock().now(), started: Instant::now() };
-        Self { sandbox, incidents: Arc::default(), clock: Arc::new(clock), directory, configuration }
+        Self { sandbox, incidents: Arc::default(), clock: Arc::new(clock), _directory: directory, configuration }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -72,10 +76,7 @@ impl World {
     pub(crate) async fn relay(&self) -> Relay {
         let config = config::load(&self.configuration).unwrap();
         let metrics = Arc::new(Metrics::default());
-        let (settings, clock, counted) = (config.spool.clone(), Arc::clone(&self.clock), Arc::clone(&metrics));
-        let open = move || spool::Embedded::open(settings, clock, counted);
-        let embedded = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
-        let spool: Arc<dyn Spool> = Arc::new(StandingStill(Arc::new(embedded)));
+        let spool = Arc::new(StandingStill::new(self.open(&config.spool, &metrics).await));
         let settings = qmgr::Settings {
             retry: config.retry.clone(),
             window: config.window,
@@ -88,11 +89,24 @@ impl World {
             reports: config.reports.clone(),
             watch: config.watch.clone(),
         };
-        let (manager, handle) = QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&self.clock), metrics);
+        let (manager, handle) = QueueManager::new(settings, Arc::clone(&spool) as Arc<dyn Spool>, Arc::clone(&self.clock), metrics);
         let stop = CancellationToken::new();
-        let manager = tokio::spawn(manager.run(stop.clone()));
+        tokio::spawn(manager.run(stop.clone()));
         let pool = config.plan.pools[0].name.clone();
-        Relay { spool, handle, manager, pool, clock: Arc::clone(&self.clock) }
+        Relay { spool, handle, stop, pool, clock: Arc::clone(&self.clock) }
+    }
+
+    /// A spool that was killed a moment ago may still be held by what was under way.
+    async fn open(&self, settings: &spool::Settings, metrics: &Arc<Metrics>) -> spool::Embedded {
+        loop {
+            let (settings, clock, metrics) = (settings.clone(), Arc::clone(&self.clock), Arc::clone(metrics));
+            let opened = tokio::task::spawn_blocking(move || spool::Embedded::open(settings, clock, metrics));
+            match opened.await.unwrap() {
+                Ok(spool) => return spool,
+                Err(spool::OpenError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     fn transports(&self, config: &config::Config) -> std::collections::BTreeMap<LaneName, Arc<dyn queue::Transport>> {
@@ -103,14 +117,9 @@ impl World {
         let transport = |(lane, settings): (LaneName, transport::SmtpSettings)| {
             let catalogue = m365::Catalogue::builtin();
             let made = transport::SmtpTransport::new(settings, catalogue, Arc::clone(&self.clock)).unwrap();
-            (lane, Arc::new(made) as Arc<dyn queue::Transport>)
+            (lane, Arc::new(Unhurried(made)) as Arc<dyn queue::Transport>)
         };
         config.transports(source).unwrap().into_iter().map(transport).collect()
-    }
-
-    /// Where everything is.
-    pub(crate) fn directory(&self) -> &std::path::Path {
-        self.directory.path()
     }
 }
 
@@ -123,16 +132,23 @@ fn with_path_keys(configuration: &str, keys: &str) -> String {
 }
 
 pub(crate) struct Relay {
-    spool: Arc<dyn Spool>,
+    spool: Arc<StandingStill>,
     handle: Handle,
-    manager: JoinHandle<()>,
+    stop: CancellationToken,
     pool: LaneName,
     clock: Arc<dyn Clock>,
 }
 
 impl Relay {
-    /// As if a device had sent it: to so many recipients.
-    pub(crate) async fn accept(&self, recipients: usize) {
+    /// As if so many devices had sent mail at once, each to so many recipients.
+    pub(crate) async fn accept(&self, messages: usize, recipients: usize) {
+        for begun in (0..messages).step_by(AT_ONCE) {
+            let at_once = (begun..messages.min(begun + AT_ONCE)).map(|_| self.accept_one(recipients));
+            futures_util::future::join_all(at_once).await;
+        }
+    }
+
+    async fn accept_one(&self, recipients: usize) {
         let content = b"From: relay@contoso.test\r\nTo: all@example.com\r\nSubject: figures\r\n\r\nText.\r\n";
         let mut writer = self.spool.body_writer(None).unwrap();
         let id = writer.id();
@@ -195,12 +211,36 @@ impl Relay {
         self.handle.status().await
     }
 
-    /// Ends at once, whatever is under way: nothing is said to anybody, nothing is written any more.
-    pub(crate) async fn kill(self) {
-        let Self { spool, handle, manager, .. } = self;
-        manager.abort();
-        let _ = manager.await;
-        drop(handle);
-        tokio::task::spawn_blocking(move || drop(spool)).await.unwrap();
+    /// Ends at once, whatever is under way: nothing is written any more, no last byte goes.
+    pub(crate) fn kill(self) {
+        self.spool.kill();
+        self.stop.cancel();
+    }
+}
+
+/// Holds the clock while a conversation is under way: for as long as one takes over the loopback, so that no timer of it
+/// runs out before its answer. What takes longer waits for the clock itself, and gets it.
+struct Unhurried(transport::SmtpTransport);
+
+const CONVERSATION: Duration = Duration::from_millis(200);
+
+#[async_trait]
+impl queue::Transport for Unhurried {
+    async fn attempt(&self, attempt: Attempt<'_>, body: BodyReader, now: Timestamp) -> AttemptReport {
+        let (over, ended) = std::sync::mpsc::channel::<()>();
+        let held = tokio::task::spawn_blocking(move || ended.recv_timeout(CONVERSATION));
+        let report = self.0.attempt(attempt, body, now).await;
+        drop(over);
+        let _ = held.await;
+        report
+    }
+    async fn tend(&self) {
+        self.0.tend().await;
+    }
+    fn abandon(&self) {
+        self.0.abandon();
+    }
+    fn connections(&self) -> (usize, usize) {
+        self.0.connections()
     }
 }
