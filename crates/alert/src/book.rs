@@ -198,13 +198,18 @@ fn crowd() -> Incident {
 /// One line each, of bounded length.
 fn bounded(incident: Incident) -> Incident {
     Incident {
-        about: line(&incident.about, LONGEST_ABOUT),
-        what: line(&incident.what, LONGEST_TEXT),
-        remedy: line(&incident.remedy, LONGEST_TEXT),
-        code: incident.code.map(|code| line(&code, LONGEST_NAME)),
-        lanes: incident.lanes.iter().take(MOST_LANES).map(|lane| line(lane, LONGEST_NAME)).collect(),
+        about: fitting(incident.about, LONGEST_ABOUT),
+        what: fitting(incident.what, LONGEST_TEXT),
+        remedy: fitting(incident.remedy, LONGEST_TEXT),
+        code: incident.code.map(|code| fitting(code, LONGEST_NAME)),
+        lanes: incident.lanes.into_iter().take(MOST_LANES).map(|lane| fitting(lane, LONGEST_NAME)).collect(),
         ..incident
     }
+}
+
+/// Mostly it fits as it is.
+fn fitting(text: String, longest: usize) -> String {
+    if text.len() <= longest && !text.contains(char::is_control) { text } else { line(&text, longest) }
 }
 
 #[cfg(test)]

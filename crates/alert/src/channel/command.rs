@@ -145,7 +145,7 @@ mod tests {
         Command::new(command, limit).send(&samples::bulletin(vec![samples::opened()])).await
     }
 
-    const AMPLE: Duration = Duration::from_secs(60);
+    const AMPLE: Duration = Duration::from_secs(30);
 
     #[tokio::test]
     async fn it_reads_the_documented_json_and_sees_no_environment_of_ours() {
@@ -182,9 +182,12 @@ mod tests {
             let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
         };
-        while !gone() {
-            tokio::task::yield_now().await;
-        }
+        let ended = async {
+            while !gone() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(AMPLE, ended).await.expect("what it started is gone");
     }
 
     #[tokio::test]
