@@ -11,10 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use jiff::Timestamp;
 use queue::{
-    Attempt, AttemptReport, Body, BodyReader, Cost, LaneName, LaneVerdict, Message, MessageId, Outcome, Spend, SpoolError,
-    Terms, expire_check, settle,
+    Attempt, AttemptReport, Body, BodyReader, Cost, LaneName, LaneVerdict, Message, MessageId, Outcome, Spend,
+    SpoolError, Terms, expire_check, settle,
 };
 
 use crate::context::{Context, Due, Ended, Input, Serial};
@@ -36,22 +35,12 @@ pub(crate) struct Steps {
     pub(crate) grant: Cost,
 }
 
-/// Of which recipients an attempt is made.
-struct Chosen {
-    recipients: Vec<u32>,
-    /// Others may go as soon as there is a permit.
-    others_may_go: bool,
-    /// Events of the story from before.
-    told: usize,
-}
-
 impl Steps {
     pub(crate) async fn run(self, mut message: Box<Message>) {
         let told = message.story.len();
         let selected = self.way.select(&message, self.grant);
-        let (recipients, others_may_go) = match inquiry::ask(&self, &mut message, selected).await {
-            Asked::Send(recipients) => (recipients, true),
-            Asked::SendWithout(recipients) => (recipients, false),
+        let recipients = match inquiry::ask(&self, &mut message, selected).await {
+            Asked::Send(recipients) => recipients,
             Asked::Wait => return self.put_aside(*message, told).await,
         };
         let now = self.context.clock.now();
@@ -60,7 +49,7 @@ impl Steps {
             return self.put_aside(expired, told).await;
         }
         match self.context.spool.body(message.id).await {
-            Ok(body) => self.converse(message, Chosen { recipients, others_may_go, told }, body).await,
+            Ok(body) => self.converse(message, &recipients, told, body).await,
             Err(error @ (SpoolError::Damaged { .. } | SpoolError::NotFound(_))) => {
                 self.hold(&mut message, &error);
                 self.put_aside(*message, told).await;
@@ -69,10 +58,10 @@ impl Steps {
         }
     }
 
-    async fn converse(self, message: Box<Message>, chosen: Chosen, body: BodyReader) {
+    async fn converse(self, message: Box<Message>, recipients: &[u32], told: usize, body: BodyReader) {
         let damage = Arc::default();
         let body = Box::new(Watched { body, damage: Arc::clone(&damage) });
-        let report = self.attempt(&message, &chosen.recipients, body).await;
+        let report = self.attempt(&message, recipients, body).await;
         let used = self.way.pool.used(&message, &report.results, report.messages);
         self.end(message.id, report.lane.clone(), used);
         let now = self.context.clock.now();
@@ -80,14 +69,11 @@ impl Steps {
         let random = spread(message.id, message.attempts);
         let terms = self.terms(&message, &report).await;
         let mut settled = settle(*message, &report, &terms, now, random);
-        if chosen.others_may_go {
-            go_on(&mut settled, &report, now);
-        }
-        tell::attempted(&self.context, &settled, &self.lane, chosen.told, &report, now);
+        tell::attempted(&self.context, &settled, &self.lane, told, &report, now);
         if let Some(error) = damage.get().filter(|_| !settled.is_settled()) {
             self.hold(&mut settled, error);
         }
-        self.keep(settled, chosen.told, spent, report.results.iter().any(|(_, outcome)| is_handed_over(outcome))).await;
+        self.keep(settled, told, spent, report.results.iter().any(|(_, outcome)| is_handed_over(outcome))).await;
     }
 
     async fn terms(&self, message: &Message, report: &AttemptReport) -> Terms<'_> {
@@ -178,22 +164,6 @@ impl Steps {
 
 fn is_handed_over(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::HandedOver { .. })
-}
-
-/// Whether a recipient only did not fit into the attempt any more.
-fn is_left_over(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Deferred { counts: false, not_before: None, remote: None, hint: None, .. })
-}
-
-/// An attempt went well as far as it went, and there are recipients left that it had no room for: they wait for a permit,
-/// and for nothing else.
-fn go_on(message: &mut Message, report: &AttemptReport, now: Timestamp) {
-    let went_on = report.results.iter().any(|(_, outcome)| is_handed_over(outcome));
-    let well = |outcome: &Outcome| matches!(outcome, Outcome::HandedOver { .. } | Outcome::Bounced { .. }) || is_left_over(outcome);
-    let waits = !message.is_settled() && message.hold.is_none();
-    if waits && went_on && report.lane == LaneVerdict::Healthy && report.results.iter().all(|(_, outcome)| well(outcome)) {
-        message.due_at = message.due_at.min(now);
-    }
 }
 
 /// A body that remembers its damage: an attempt cannot say what it met on its way.

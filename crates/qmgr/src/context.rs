@@ -1,7 +1,7 @@
 //! What every task of the queue manager shares, and what the tasks tell the loop.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ pub(crate) struct Context {
     pub(crate) memory: Memory,
     /// Incidents about queued messages.
     pub(crate) stuck: Stuck,
+    /// Recipients of our own mail (reports, alerts) settled since the start: they say nothing about that of others.
+    pub(crate) own_settled: AtomicU64,
+    /// Of them bounced or expired.
+    pub(crate) own_lost: AtomicU64,
     /// Breakers that are open, with the lanes that they stop.
     pub(crate) stopped: Mutex<BTreeMap<BreakerName, Vec<LaneName>>>,
 }
@@ -139,7 +143,6 @@ impl Context {
     }
 
     /// Whether something that the lane needs is open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked when a report or an alert chooses its way"))]
     pub(crate) fn is_stopped(&self, lane: &LaneName) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         stopped.values().any(|lanes| lanes.contains(lane))

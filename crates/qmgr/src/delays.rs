@@ -49,7 +49,8 @@ async fn round(context: &Context, looked_at: &mut Option<MessageId>) -> Result<(
         let late = |message: &Message| now >= context.retry.warns_at(message.accepted_at);
         let count = page.messages.len();
         let all: Vec<Message> = page.messages.into_iter().take_while(late).collect();
-        let wanted: Vec<_> = all.iter().filter(|message| !message.warned && message.hold.is_none()).map(|m| m.id).collect();
+        let wanted: Vec<_> =
+            all.iter().filter(|message| !message.warned && message.hold.is_none()).map(|m| m.id).collect();
         let marks = stream::iter(wanted).map(|id| mark(context, id)).buffer_unordered(AT_ONCE);
         marks.collect::<Vec<()>>().await;
         *looked_at = all.last().map(|message| message.id).or(*looked_at);

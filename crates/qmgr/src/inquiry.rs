@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use queue::{
-    AttemptReport, Happening, Inquiry, LaneName, LaneVerdict, Message, Outcome, RecipientState, RemoteReply, StoryEvent,
-    Terms, Transport, Unconfirmed, settle,
+    AttemptReport, Happening, Inquiry, LaneName, LaneVerdict, Message, Outcome, RecipientState, RemoteReply,
+    StoryEvent, Terms, Transport, Unconfirmed, settle,
 };
 
 use crate::attempt::Steps;
@@ -26,8 +26,6 @@ const LATER: Duration = Duration::from_secs(60);
 pub(crate) enum Asked {
     /// These are tried.
     Send(Vec<u32>),
-    /// These are tried; unconfirmed ones wait for an answer.
-    SendWithout(Vec<u32>),
     /// None is tried now; the message says why.
     Wait,
 }
@@ -48,7 +46,8 @@ pub(crate) async fn ask(steps: &Steps, message: &mut Message, selected: Vec<u32>
             note(message, &format!("it has arrived: {}", words(&remote)), now);
             tell::arrived(context, message, &steps.lane, &arrived, &remote, now);
             confirm(message, &unconfirmed, &arrived, &remote, now);
-            let left = selected.into_iter().filter(|index| state(message, *index).is_some_and(RecipientState::is_queued));
+            let left =
+                selected.into_iter().filter(|index| state(message, *index).is_some_and(RecipientState::is_queued));
             send(message, left.collect(), now)
         }
         Inquiry::NotArrived => {
@@ -57,7 +56,7 @@ pub(crate) async fn ask(steps: &Steps, message: &mut Message, selected: Vec<u32>
             Asked::Send(selected)
         }
         Inquiry::Unknown if steps.way.unconfirmed == Unconfirmed::Resend || ordered(message) => Asked::Send(selected),
-        Inquiry::Unknown | Inquiry::Later { .. } if !others.is_empty() => Asked::SendWithout(others),
+        Inquiry::Unknown | Inquiry::Later { .. } if !others.is_empty() => Asked::Send(others),
         Inquiry::Unknown => {
             message.hold(HELD.to_owned(), now);
             Asked::Wait
@@ -81,8 +80,9 @@ pub(crate) async fn policy(context: &Context, way: &Way, message: &Message, indi
     }
 }
 
-const HELD: &str = "the link broke after the last byte: it may have arrived; hint: ask a recipient whether it has, then \
-                    `posthouse release` sends it again, or `posthouse remove` takes it out";
+const HELD: &str = "the link broke after the last byte: it is not known whether the next hop has the message, and this path \
+                    does not send twice. hint: look whether it arrived, then `posthouse release` sends it again, `posthouse \
+                    remove` takes it out";
 
 /// None left: all have arrived, or nothing fits the grant.
 fn send(message: &mut Message, recipients: Vec<u32>, now: Timestamp) -> Asked {
@@ -95,7 +95,8 @@ fn send(message: &mut Message, recipients: Vec<u32>, now: Timestamp) -> Asked {
 
 /// Whoever was sent it last, if that is still configured.
 fn asked_lane(steps: &Steps, message: &Message) -> Arc<dyn Transport> {
-    let unconfirmed = |results: &[(Vec<u32>, Outcome)]| results.iter().any(|(_, o)| matches!(o, Outcome::Unconfirmed { .. }));
+    let unconfirmed =
+        |results: &[(Vec<u32>, Outcome)]| results.iter().any(|(_, o)| matches!(o, Outcome::Unconfirmed { .. }));
     let last: Option<&LaneName> = message.story.iter().rev().find_map(|event| match &event.what {
         Happening::Attempted { lane, results, .. } if unconfirmed(results) => Some(lane),
         _ => None,
@@ -111,7 +112,8 @@ async fn inquire(context: &Context, transport: &Arc<dyn Transport>, message: &Me
         answer = inquiry => answer.ok(),
         () = context.abandon.cancelled() => None,
     };
-    answer.unwrap_or_else(|| Inquiry::Later { reason: "the relay broke off before the next hop had answered".to_owned() })
+    answer
+        .unwrap_or_else(|| Inquiry::Later { reason: "the relay broke off before the next hop had answered".to_owned() })
 }
 
 /// Whether an operator has said, since it became unconfirmed, that it may go again.

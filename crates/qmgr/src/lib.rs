@@ -32,7 +32,7 @@ mod ways;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -140,6 +140,8 @@ impl QueueManager {
             unstored: AtomicUsize::new(0),
             memory: Memory::default(),
             stuck: Stuck::default(),
+            own_settled: AtomicU64::new(0),
+            own_lost: AtomicU64::new(0),
             stopped: Mutex::default(),
         });
         let manager = Manager {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{
-    BreakerName, Change, Class, Cost, LaneName, LaneVerdict, Message, MessageId, Postpone, Refill, Scheduler, SpoolError, Start,
+    BreakerName, Change, Class, Cost, LaneName, LaneVerdict, Message, MessageId, Postpone, Refill, Scheduler,
+    SpoolError, Start,
 };
 use telemetry::{Gauge, Incident, IncidentKind, Severity};
 use tokio::sync::mpsc;
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Context, Due, Ended, Input, Restored, Serial};
 use crate::words::Word;
 use crate::{
-    Event, OperatorError, WatchSettings, attempt, delays, fetch, housekeeping, memory, postpone, report, reroute, restore,
-    status, tell, watch, words,
+    Event, OperatorError, WatchSettings, attempt, delays, fetch, housekeeping, memory, postpone, report, reroute,
+    restore, status, tell, watch, words,
 };
 
 /// Inputs taken at once.
@@ -207,7 +208,10 @@ impl Manager {
             kind: IncidentKind::Fault,
             about: "the queue".to_owned(),
             severity: Severity::Warning,
-            what: format!("message {} was to be tried in `{}` and was not at hand; it is tried later", start.id, start.lane),
+            what: format!(
+                "message {} was to be tried in `{}` and was not at hand; it is tried later",
+                start.id, start.lane
+            ),
             remedy: "please report the lines of the log before this one".to_owned(),
             code: None,
             lanes: Vec::new(),

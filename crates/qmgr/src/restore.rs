@@ -63,7 +63,6 @@ async fn restore(context: &Context) -> Restored {
     }
     let text = now.to_string();
     insist(context, || context.spool.remember(RUNNING, Some(&text))).await;
-    context.incidents.close(IncidentKind::Fault, ABOUT, "the spool has answered");
     Restored { spent, remembered }
 }
 
@@ -75,7 +74,12 @@ where
     let mut wait = FIRST_WAIT;
     loop {
         let error = match tokio::time::timeout(PATIENCE, ask()).await {
-            Ok(Ok(answer)) => return answer,
+            Ok(Ok(answer)) => {
+                if wait > FIRST_WAIT {
+                    context.incidents.close(IncidentKind::Fault, ABOUT, "the spool has answered");
+                }
+                return answer;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),
         };
@@ -128,12 +132,28 @@ async fn mark(context: &Context, id: MessageId, entries: Vec<LastByte>) -> Vec<S
     match found.await {
         Found::Queued(message) => {
             let spent = spends(context, &message, &entries, now);
-            // The lease is kept all the while: given back, the entry in the journal could be closed.
+            let mut lease = Lease { context, id, held: true };
             insist(context, || record(context, message.clone(), &entries, spent.clone())).await;
+            lease.held = false;
             spent
         }
         Found::Settled(message) => spends(context, &message, &entries, now),
         Found::Nowhere => Vec::new(),
+    }
+}
+
+/// Given back if the relay stops before the mark is recorded; the spool keeps what its start has found.
+struct Lease<'a> {
+    context: &'a Context,
+    id: MessageId,
+    held: bool,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.held {
+            self.context.spool.release(self.id);
+        }
     }
 }
 
@@ -154,7 +174,12 @@ async fn claim(context: &Context, id: MessageId) -> Result<Message, SpoolError> 
     context.spool.claim(id).await
 }
 
-async fn record(context: &Context, message: Message, entries: &[LastByte], spent: Vec<Spend>) -> Result<(), SpoolError> {
+async fn record(
+    context: &Context,
+    message: Message,
+    entries: &[LastByte],
+    spent: Vec<Spend>,
+) -> Result<(), SpoolError> {
     let (id, told) = (message.id, message.story.len());
     let (mut marked, now) = (message, context.clock.now());
     for entry in entries {

@@ -81,7 +81,8 @@ pub(crate) fn open(context: &Context, incident: Incident, cause: Cause, id: Mess
     let key = (incident.kind.name(), incident.about.clone());
     let mut cases = context.stuck.cases();
     if cases.len() < CASES || cases.contains_key(&key) {
-        let case = cases.entry(key).or_insert_with(|| Case { incident: incident.clone(), cause, messages: BTreeSet::new() });
+        let case =
+            cases.entry(key).or_insert_with(|| Case { incident: incident.clone(), cause, messages: BTreeSet::new() });
         case.incident = incident.clone();
         if case.messages.len() < MESSAGES && case.messages.insert(id) && case.messages.len() <= STORED {
             context.memory.note(case.key(), case.stored());

@@ -5,6 +5,7 @@
 //! somebody must see to although the lane works. Who hears of incidents, and their alerts in the log, is the business of
 //! whoever takes them.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,11 +36,24 @@ pub(crate) fn attempted(
         }
         let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
         indices.iter().for_each(|_| context.metrics.outcome(&lane.0, name, &code));
+        let lost = matches!(outcome, Outcome::Bounced { .. });
+        if lost || matches!(outcome, Outcome::HandedOver { .. }) {
+            count_own(context, settled, indices.len(), lost);
+        }
         if matches!(outcome, Outcome::HandedOver { .. }) {
             context.metrics.handed_over_after(now.duration_since(settled.accepted_at).as_secs_f64().max(0.0));
         }
     }
     expired(context, settled, now);
+}
+
+/// Settled recipients of a message of our own.
+fn count_own(context: &Context, message: &Message, recipients: usize, lost: bool) {
+    if message.report_of.is_some() {
+        let recipients = u64::try_from(recipients).unwrap_or(u64::MAX);
+        context.own_settled.fetch_add(recipients, Ordering::Relaxed);
+        context.own_lost.fetch_add(if lost { recipients } else { 0 }, Ordering::Relaxed);
+    }
 }
 
 fn outcome_line(message: &Message, lane: &LaneName, recipients: usize, outcome: &Outcome, took_ms: u64) {
@@ -115,7 +129,9 @@ pub(crate) fn panicked(context: &Context, message: &Message, lane: &LaneName) {
         kind: IncidentKind::Fault,
         about: format!("attempts in {lane}"),
         severity: Severity::Critical,
-        what: format!("the relay failed on message {id} in `{lane}` by a fault of its own (a panic); it is tried again"),
+        what: format!(
+            "the relay failed on message {id} in `{lane}` by a fault of its own (a panic); it is tried again"
+        ),
         remedy: "please report the lines of the log before this one".to_owned(),
         code: None,
         lanes: Vec::new(),
@@ -151,6 +167,7 @@ pub(crate) fn arrived(
     let (id, recipients, host) = (message.id, indices.len(), &remote.host);
     tracing::info!(%id, %lane, recipients, host, "handed over: asked, the next hop has it, though nobody saw its answer");
     let after = now.duration_since(message.accepted_at).as_secs_f64().max(0.0);
+    count_own(context, message, recipients, false);
     for _ in indices {
         context.metrics.outcome(&lane.0, "handed-over", &code(remote));
         context.metrics.handed_over_after(after);
@@ -173,6 +190,7 @@ pub(crate) fn expired(context: &Context, message: &Message, now: Timestamp) {
     if let Some(reason) = reasons.first() {
         let (id, lane, recipients) = (message.id, &message.lane, reasons.len());
         tracing::warn!(%id, %lane, recipients, reason, "expired");
+        count_own(context, message, recipients, true);
         reasons.iter().for_each(|_| context.metrics.outcome(&message.lane.0, "expired", ""));
     }
 }

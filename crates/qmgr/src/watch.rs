@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,11 +48,11 @@ struct Watch {
     settings: WatchSettings,
     /// What this run has opened and not closed.
     open: BTreeSet<(IncidentKind, String)>,
-    /// Settled and lost recipients, as counted each minute, newest last.
+    /// Settled and lost recipients, those of our own mail left out, as counted each minute, newest last.
     settled: VecDeque<Settled>,
 }
 
-/// Since the spool was made.
+/// Since the spool was made; of our own mail since the start.
 #[derive(Clone, Copy)]
 struct Settled {
     all: u64,
@@ -97,13 +98,16 @@ impl Watch {
         let health = self.context.spool.health();
         let (level, severity, what) = match &health.state {
             SpoolState::Accepting => (Level::Below, Severity::Warning, String::new()),
-            SpoolState::Full { reason } => (Level::Above, Severity::Critical, format!("no new mail is taken: {reason}")),
+            SpoolState::Full { reason } => {
+                (Level::Above, Severity::Critical, format!("no new mail is taken: {reason}"))
+            }
             SpoolState::Closed { reason } => {
                 (Level::Above, Severity::Critical, format!("the spool is closed, no mail is taken: {reason}"))
             }
         };
         let remedy = "make room on the disk of the spool, or see to the disk; `posthouse status` shows what is free";
-        let finding = Finding { kind: IncidentKind::Disk, about: "the spool", severity, what, remedy, lanes: Vec::new() };
+        let finding =
+            Finding { kind: IncidentKind::Disk, about: "the spool", severity, what, remedy, lanes: Vec::new() };
         self.tell(level, finding, "mail is taken again");
     }
 
@@ -132,8 +136,12 @@ impl Watch {
     }
 
     fn look_at_bounces(&mut self, counters: &Counters) {
+        let own = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let lost = counters.bounced + counters.expired;
-        let now = Settled { all: lost + counters.handed_over, lost };
+        let now = Settled {
+            all: (lost + counters.handed_over).saturating_sub(own(&self.context.own_settled)),
+            lost: lost.saturating_sub(own(&self.context.own_lost)),
+        };
         self.settled.push_back(now);
         if self.settled.len() > ROUNDS + 1 {
             self.settled.pop_front();
@@ -178,9 +186,8 @@ impl Watch {
         let oldest = page.messages.first();
         let age = oldest.map(|message| Duration::try_from(now.duration_since(message.accepted_at)).unwrap_or_default());
         let age = age.unwrap_or_default();
-        let what = oldest.map(|message| {
-            format!("message {} has waited for {} in `{}`", message.id, tell::words(age), message.lane)
-        });
+        let what = oldest
+            .map(|message| format!("message {} has waited for {} in `{}`", message.id, tell::words(age), message.lane));
         let finding = Finding {
             kind: IncidentKind::QueueAge,
             about: "the queue",
@@ -189,7 +196,11 @@ impl Watch {
             remedy: "`posthouse status` shows what holds mail up; `posthouse explain ID` tells the story of a message",
             lanes: oldest.map(|message| self.context.ways.lanes_of(&message.lane)).unwrap_or_default(),
         };
-        self.tell(level(age.as_secs(), self.settings.queue_age.as_secs()), finding, "no message has waited for so long");
+        self.tell(
+            level(age.as_secs(), self.settings.queue_age.as_secs()),
+            finding,
+            "no message has waited for so long",
+        );
     }
 
     /// One for each budget that will end before the queue does.
@@ -213,7 +224,8 @@ impl Watch {
             self.tell(level, budget_finding(budget, *at, forecast, self.context.ways.lanes_of(&forecast.pool)), ENOUGH);
         }
         let open = self.open.iter().filter(|(kind, _)| *kind == IncidentKind::Budget);
-        let over: Vec<_> = open.filter(|(_, about)| !short.keys().any(|budget| *budget.0 == **about)).cloned().collect();
+        let over: Vec<_> =
+            open.filter(|(_, about)| !short.keys().any(|budget| *budget.0 == **about)).cloned().collect();
         for (kind, about) in over {
             self.context.incidents.close(kind, &about, ENOUGH);
             self.open.remove(&(kind, about));

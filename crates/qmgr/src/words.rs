@@ -18,7 +18,9 @@ const ASK_TIMES: u32 = 100;
 /// What an operator wants of a message.
 #[derive(Clone, Debug)]
 pub(crate) enum Wish {
-    Hold { reason: String },
+    Hold {
+        reason: String,
+    },
     Release,
     Retry,
     Remove,

@@ -2,6 +2,10 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 
+mod budgets;
+mod delays;
+mod incidents;
+mod ledger;
 mod log;
 mod manager;
 mod relay;
@@ -9,4 +13,6 @@ mod remote;
 mod report;
 mod simulation;
 mod spool;
+mod unconfirmed;
+mod watch;
 mod world;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use posthouse_qmgr::{Handle, QueueManager, ReportSettings, Settings, WatchSettings};
 use queue::{
-    BreakerName, BudgetName, BudgetSettings, Clock, Counted, Intake, LaneName, LaneSettings, Message, MessageId, Plan,
-    PoolSettings, RetryPolicy, Routes, Scope, Spool, Transport, Unconfirmed,
+    BreakerName, BudgetName, BudgetSettings, Clock, Counted, Intake, LaneName, LaneSettings, Message, MessageId,
+    NewMessage, Plan, PoolSettings, RetryPolicy, Routes, Scope, Spool, Transport, Unconfirmed,
 };
 use telemetry::{Incidents, Metrics, Recorded};
 use tokio::task::JoinHandle;
@@ -87,10 +87,35 @@ impl Relay {
         Some(id)
     }
 
+    /// A message to these addresses is accepted for that lane.
+    pub(crate) async fn accept_for(&self, lane: &str, addresses: &[&str]) -> MessageId {
+        let to = |message: &mut NewMessage| {
+            for (recipient, address) in message.recipients.iter_mut().zip(addresses) {
+                recipient.forward_path = format!("<{address}>").parse().unwrap();
+            }
+        };
+        let message = self.spooled_as(lane, addresses.len(), false, to).await.unwrap();
+        let id = message.id;
+        self.handle.arrived(message);
+        id
+    }
+
     /// Accepted, but the queue manager has not heard of it.
     pub(crate) async fn spooled(&self, to: &str, recipients: usize, urgent: bool) -> Option<Message> {
+        self.spooled_as(to, recipients, urgent, |_| {}).await
+    }
+
+    /// The same, changed before it is accepted.
+    pub(crate) async fn spooled_as(
+        &self,
+        to: &str,
+        recipients: usize,
+        urgent: bool,
+        change: impl FnOnce(&mut NewMessage),
+    ) -> Option<Message> {
         let body = self.world.spool.body_writer(None).unwrap();
-        let new = new_message(body.id(), self.clock.now(), to, recipients, urgent);
+        let mut new = new_message(body.id(), self.clock.now(), to, recipients, urgent);
+        change(&mut new);
         let body = body.finish().await.unwrap();
         self.world.spool.enqueue(new, body).await.ok()
     }
@@ -125,6 +150,12 @@ impl Relay {
     }
 }
 
+/// One life of the process. What is under way at its end is gone, as after a kill.
+pub(crate) fn life<F: Future>(life: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(life)
+}
+
 fn remote(world: &Arc<World>, clock: &Arc<VirtualClock>, permits: Permits) -> Arc<Remote> {
     let (lane, connections, messages_per_minute) = permits;
     Arc::new(Remote {
@@ -148,7 +179,10 @@ pub(crate) fn plan(lanes: &[Permits]) -> Plan {
         let name = minute(name);
         Some(BudgetSettings { name, counts: Counted::Messages, window, limit, reserve: 0, warm_up: None })
     };
-    Plan { budgets: lanes.iter().filter_map(budget).collect(), pools: lanes.iter().map(|permits| pool(*permits)).collect() }
+    Plan {
+        budgets: lanes.iter().filter_map(budget).collect(),
+        pools: lanes.iter().map(|permits| pool(*permits)).collect(),
+    }
 }
 
 /// The budget of messages a minute.
@@ -168,7 +202,13 @@ fn pool((name, connections, per_minute): Permits) -> PoolSettings {
         mailbox: None,
     };
     let internal_domains = Arc::from([format!("{name}.example")]);
-    PoolSettings { name: lane(name), lanes: vec![settings], tenant: name.into(), internal_domains, provider_domain: None }
+    PoolSettings {
+        name: lane(name),
+        lanes: vec![settings],
+        tenant: name.into(),
+        internal_domains,
+        provider_domain: None,
+    }
 }
 
 /// `lane`.example goes to lane.

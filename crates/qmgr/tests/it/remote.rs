@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{
-    Attempt, AttemptReport, BodyReader, Clock, Excess, Inquiry, LaneVerdict, Message, MessageId, Outcome, Pause,
-    RemoteReply, Scope, Throttle, Transport,
+    Attempt, AttemptReport, BodyReader, Clock, Excess, Happening, Inquiry, LaneVerdict, Message, MessageId, Outcome,
+    Pause, RemoteReply, Scope, Throttle, Transport,
 };
 use smtp::{EnhancedStatus, Reply};
 use tokio_util::sync::CancellationToken;
@@ -37,13 +37,21 @@ pub(crate) struct Ledger {
     pub(crate) refused: BTreeSet<(MessageId, u32)>,
     /// When an attempt last ended with a transient verdict on the message, or unconfirmed.
     pub(crate) put_off: BTreeMap<(MessageId, u32), Timestamp>,
-    /// Messages seen by a lane, through all lives.
-    pub(crate) seen: BTreeMap<String, VecDeque<Timestamp>>,
+    /// Messages seen by a lane.
+    pub(crate) seen: BTreeMap<String, VecDeque<Seen>>,
     /// Attempts under way.
     under_way: BTreeSet<MessageId>,
     /// Ids in the order of their attempts.
     pub(crate) order: Vec<MessageId>,
     pub(crate) life: usize,
+}
+
+/// A MAIL.
+pub(crate) struct Seen {
+    id: MessageId,
+    at: Timestamp,
+    /// The last byte came.
+    whole: bool,
 }
 
 /// One copy that the remote has taken.
@@ -73,10 +81,12 @@ impl World {
         self.ledger().wrongs.push(what);
     }
 
-    /// The relay starts anew: what was under way is gone.
+    /// The relay starts anew: what was under way is gone. What broke off between MAIL and the last byte, and was not recorded
+    /// before a crash, the relay cannot know of; beyond its connections, such messages are not held against it.
     pub(crate) fn next_life(&self) {
         let mut ledger = self.ledger();
         ledger.life += 1;
+        ledger.seen.values_mut().for_each(|seen| seen.retain(|seen| seen.whole));
         ledger.under_way.clear();
     }
 }
@@ -178,12 +188,18 @@ impl Remote {
             (!attempt.recipients.is_empty(), "it has no recipient to try"),
             (attempt.recipients.iter().all(queued), "a recipient is settled"),
             (self.world.spool.leased().contains(&message.id), "it is not leased"),
-            (self.world.spool.message(message.id) == *message, "it is not as it is stored"),
+            (self.is_as_stored(message), "it is not as it is stored"),
             (message.due_at <= self.clock.now(), "it is not due"),
         ];
         for (_, what) in right.iter().filter(|(right, _)| !right) {
             self.world.wrong(format!("{} is tried although {what}", message.id));
         }
+    }
+
+    /// But for what the next hop, asked right before the attempt, has said.
+    fn is_as_stored(&self, message: &Message) -> bool {
+        let inquired = matches!(message.story.last().map(|event| &event.what), Some(Happening::Inquired { .. }));
+        inquired || self.world.spool.message(message.id) == *message
     }
 
     fn act(&self) -> Act {
@@ -216,16 +232,22 @@ impl Remote {
         }
     }
 
-    fn see_mail(&self) {
+    fn see_mail(&self, id: MessageId) {
         let now = self.clock.now();
         let mut ledger = self.world.ledger();
         let seen = ledger.seen.entry(self.lane.to_owned()).or_default();
-        seen.retain(|at| *at + Duration::from_secs(60) > now);
-        seen.push_back(now);
+        seen.retain(|seen| seen.at + Duration::from_secs(60) > now);
+        seen.push_back(Seen { id, at: now, whole: false });
         let count = seen.len();
         if let Some(limit) = self.messages_per_minute.filter(|limit| count > *limit as usize) {
             ledger.wrongs.push(format!("{count} messages in a minute in lane {}, allowed are {limit}", self.lane));
         }
+    }
+
+    fn see_last_byte(&self, id: MessageId) {
+        let mut ledger = self.world.ledger();
+        let seen = ledger.seen.get_mut(self.lane).into_iter().flatten().rev().find(|seen| seen.id == id);
+        seen.into_iter().for_each(|seen| seen.whole = true);
     }
 
     fn take(&self, id: MessageId, recipient: u32) {
@@ -303,7 +325,7 @@ impl Remote {
                 };
                 return (all(lane_trouble("credentials refused")), LaneVerdict::Paused(pause), false);
             }
-            _ => self.see_mail(),
+            _ => self.see_mail(id),
         }
         let takes = |recipient: u32| match act {
             Act::Take | Act::TakeAfter(_) | Act::Break(true) | Act::Panic(true) => true,
@@ -317,6 +339,7 @@ impl Remote {
             return (all(lane_trouble(&error.to_string())), LaneVerdict::Neutral, true);
         }
         under_way.sent.store(true, Ordering::Relaxed);
+        self.see_last_byte(id);
         match act {
             Act::TakeAfter(long) => tokio::time::sleep(long).await,
             Act::Hang => std::future::pending().await,

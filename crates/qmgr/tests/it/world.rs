@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Clock, LaneName, MessageId, NewMessage, Origin, Recipient, RecipientState};
+use queue::{Clock, Happening, LaneName, Message, MessageId, NewMessage, Origin, Recipient, RecipientState};
 use tokio::time::Instant;
 
 pub(crate) const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -60,6 +60,40 @@ impl Random {
     pub(crate) fn once_in(&self, times: u64) -> bool {
         self.below(times) == 0
     }
+}
+
+pub(crate) fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(crate) async fn wait(n: u64) {
+    tokio::time::sleep(seconds(n)).await;
+}
+
+pub(crate) fn handed_over(message: &Message) -> bool {
+    message.recipients.iter().all(|recipient| matches!(recipient.state, RecipientState::HandedOver { .. }))
+}
+
+/// The story in one word each.
+pub(crate) fn happenings(message: &Message) -> Vec<&'static str> {
+    let name = |happening: &Happening| match happening {
+        Happening::Accepted => "accepted",
+        Happening::Attempted { .. } => "attempted",
+        Happening::Waiting { .. } => "waiting",
+        Happening::Delayed => "delayed",
+        Happening::Expired => "expired",
+        Happening::Held { .. } => "held",
+        Happening::Released => "released",
+        Happening::RetryRequested => "retry",
+        Happening::Removed => "removed",
+        Happening::Moved { .. } => "moved",
+        Happening::Postponed { .. } => "postponed",
+        Happening::Interrupted { .. } => "interrupted",
+        Happening::Inquired { .. } => "inquired",
+        Happening::Reported { .. } => "reported",
+        Happening::Rescued | Happening::Omitted { .. } => "else",
+    };
+    message.story.iter().map(|event| name(&event.what)).collect()
 }
 
 pub(crate) fn lane(name: &str) -> LaneName {
