@@ -166,7 +166,7 @@ async fn what_does_not_work_is_an_event_a_breaker_and_an_incident_until_it_works
         ("credential", CREDENTIAL, [LANE.to_owned()].as_slice())
     );
     let status = running.client.status().await.unwrap();
-    assert_eq!(status.breakers, [opened.clone()]);
+    assert_eq!(status.breakers.first(), Some(&opened));
     assert_eq!((opened.pause.code.as_str(), opened.pause.remedy.as_str()), ("AADSTS7000222", "make a new one"));
     assert_eq!(status.lanes[0].paused.as_ref(), Some(&opened.pause));
     let incident = &status.incidents[0];

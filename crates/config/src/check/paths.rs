@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use m365::limits::{self, PathKind};
-use m365::{Cloud, limits::PathLimits};
+use m365::Cloud;
+use m365::limits::{self, PathKind, PathLimits};
 use queue::{BreakerName, BudgetSettings, LaneName, LaneSettings, PoolSettings, Scope};
 use smtp::Mailbox;
 use transport::{ClientTls, SmtpKind};
@@ -30,7 +30,7 @@ pub(super) struct Way {
     pub(super) pool: PoolSettings,
     /// Those of the pool, in its order.
     pub(super) lanes: Vec<Lane>,
-    /// What they draw on, some perhaps several times.
+    /// What they draw on.
     pub(super) budgets: Vec<BudgetSettings>,
 }
 
@@ -90,10 +90,10 @@ impl Checker<'_> {
         for mailbox in &mailboxes {
             let own = format!("submission/{mailbox}");
             let name = if mailboxes.len() > 1 { inside(tenant, &own)? } else { path_name(tenant, path, &own)? };
-            let mut draws_on = budgets::of_a_mailbox(&way.pool.tenant, mailbox, path);
-            draws_on.extend(shared.iter().cloned());
-            way.add(&next_hop, path, name, Some(mailbox), draws_on);
+            let own = budgets::of_a_mailbox(&way.pool.tenant, mailbox, path);
+            way.add(&next_hop, path, name, Some(mailbox), own, &shared);
         }
+        way.budgets.extend(shared);
         Some(way)
     }
 
@@ -116,8 +116,8 @@ impl Checker<'_> {
         let (kind, limits) = (SmtpKind::Smarthost, PathKind::Smarthost.limits());
         let next_hop = NextHop { kind, limits, host, port, tls, ca, login: login? };
         let mut way = empty(tenant, path, 1)?;
-        let draws_on = budgets::of_a_smart_host(&name, path);
-        way.add(&next_hop, path, name, path.mailbox.as_ref().map(|mailbox| &mailbox.value.0), draws_on);
+        let own = budgets::of_a_smart_host(&name, path);
+        way.add(&next_hop, path, name, path.mailbox.as_ref().map(|mailbox| &mailbox.value.0), own, &[]);
         Some(way)
     }
 
@@ -224,14 +224,15 @@ fn empty(tenant: &Tenant, path: &Path, mailboxes: usize) -> Option<Way> {
 }
 
 impl Way {
-    /// A pool without a name takes that of the lane.
+    /// One more lane, which draws on its own budgets and on shared ones. A pool without a name takes the lane's.
     fn add(
         &mut self,
         next_hop: &NextHop,
         path: &Path,
         name: LaneName,
         mailbox: Option<&Mailbox>,
-        budgets: Vec<BudgetSettings>,
+        own: Vec<BudgetSettings>,
+        shared: &[BudgetSettings],
     ) {
         if self.pool.name.0.is_empty() {
             self.pool.name = name.clone();
@@ -254,7 +255,7 @@ impl Way {
         self.pool.lanes.push(LaneSettings {
             name,
             connections,
-            budgets: budgets.iter().map(|budget| budget.name.clone()).collect(),
+            budgets: own.iter().chain(shared).map(|budget| budget.name.clone()).collect(),
             breakers: next_hop.breakers(&self.pool.tenant, mailbox),
             unconfirmed: path.unconfirmed.value.0,
             null_reverse_path: match &*path.null_reverse_path {
@@ -263,7 +264,7 @@ impl Way {
             },
             mailbox: mailbox.cloned(),
         });
-        self.budgets.extend(budgets);
+        self.budgets.extend(own);
     }
 }
 

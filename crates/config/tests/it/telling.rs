@@ -241,3 +241,21 @@ fn bounces_go_to_the_owner_if_there_is_one_unless_the_file_says_otherwise() {
   hint: add `owner`, for example owner = \"it@contoso.com\"",
     );
 }
+
+#[test]
+fn the_alerts_of_the_operations_page_are_good() {
+    let dir = directory();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md")).unwrap();
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0));
+    let alerts: Vec<_> = blocks.filter(|block| block.contains("[[alert]]")).collect();
+    assert!(!alerts.is_empty());
+    let second = "\"relay@contoso.com\" }, { name = \"on-premises\", kind = \"smarthost\", address = \"h.example\" }]";
+    let two_paths = TEN_LINES.replace("\"relay@contoso.com\" }]", second);
+    for alert in alerts {
+        // Files that the page names are not here.
+        let errors =
+            parse(&format!("{two_paths}{alert}"), dir.path()).map_or_else(|errors| errors.errors, |_| Vec::new());
+        let missing = |what: &str| what.starts_with("cannot read ") || what.starts_with("there is no program ");
+        assert!(errors.iter().all(|error| missing(&error.what)), "{alert}\n{errors:?}");
+    }
+}

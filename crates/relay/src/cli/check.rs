@@ -97,3 +97,37 @@ fn budget(budget: &BudgetSettings) -> String {
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_of_a_good_file_names_paths_limits_and_alerts() {
+        let text = r#"
+hostname = "relay.contoso.com"
+[[listener]]
+address = "127.0.0.1:0"
+[[client]]
+name = "printers"
+networks = ["127.0.0.0/8"]
+[[tenant]]
+name = "contoso"
+domains = ["contoso.com"]
+path = [{ name = "out", kind = "smarthost", address = "h.example", recipients_per_day = 2000, warm_up = [50, 1000] }]
+[[alert]]
+name = "pager"
+command = ["page"]
+"#;
+        let config = config::parse(text, "posthouse.toml", std::path::Path::new("/")).unwrap();
+        assert_eq!(
+            plan(&config),
+            [
+                "  path contoso/out: to h.example port 25, 20 connections, 100 recipients a message",
+                "  budget contoso/out/recipients a day: 2,000, 100 of them kept for urgent mail",
+                "  budget contoso/out/messages a day: 50 / 1,000 from day to day, then no limit",
+                "  alert pager: by command",
+            ]
+        );
+    }
+}

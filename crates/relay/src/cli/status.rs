@@ -155,7 +155,7 @@ fn in_the_way(lane: &Lane, breakers: &[Breaker], now: Timestamp) -> Vec<String> 
     if let Some(resting) = &lane.resting {
         lines.push(format!(
             "  resting until {}: {}",
-            moment(resting.until, now),
+            to_the_second(resting.until, now),
             resting.reason.as_deref().unwrap_or("")
         ));
     }
@@ -212,9 +212,18 @@ pub(super) fn grouped(number: u64) -> String {
 
 /// Local time: to the minute on the same day, else with its day.
 fn moment(at: Timestamp, now: Timestamp) -> String {
+    on_its_day(at, now, "%H:%M")
+}
+
+/// The same, for what is near.
+fn to_the_second(at: Timestamp, now: Timestamp) -> String {
+    on_its_day(at, now, "%H:%M:%S")
+}
+
+fn on_its_day(at: Timestamp, now: Timestamp, form: &str) -> String {
     let zone = jiff::tz::TimeZone::system();
     let (local, today) = (at.to_zoned(zone.clone()), now.to_zoned(zone).date());
-    if local.date() == today { local.strftime("%H:%M").to_string() } else { show::clock(at) }
+    if local.date() == today { local.strftime(form).to_string() } else { show::clock(at) }
 }
 
 fn ago(seconds: u64) -> String {
@@ -344,7 +353,7 @@ mod tests {
                 "pool contoso/bulk: 312 queued",
                 "  path contoso/submission/a@x.de: 2/3 attempts under way, 3 connections",
                 "  path contoso/submission/b@x.de: 2/3 attempts under way, 3 connections",
-                "    resting until 14:01: 451 4.7.500 busy",
+                "    resting until 14:01:00: 451 4.7.500 busy",
             ],
         );
     }
