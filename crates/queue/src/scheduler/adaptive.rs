@@ -72,7 +72,10 @@ pub(super) struct Learnt {
     raise_at: Timestamp,
     /// From one probe above `refused` to the next.
     interval: Duration,
-    /// When `limit` was set above `safe`.
+    /// `safe` has been in full use for a window since the last refusal.
+    #[serde(default)]
+    settled: bool,
+    /// When `limit` was last set above `safe`, or came back to it.
     #[serde(skip, default = "never")]
     raised_at: Timestamp,
     /// The most that was in use at a success since the last cut.
@@ -235,6 +238,7 @@ impl Learnt {
             at: never(),
             raise_at: never(),
             interval: FIRST_PROBE.max(manner.window),
+            settled: true,
             raised_at: never(),
             worked: 0,
             successes: 0,
@@ -248,10 +252,11 @@ impl Learnt {
             self.refused = Some(level.min(self.limit).max(self.safe) + 1);
             self.limit = self.safe;
             self.interval = self.interval.saturating_mul(2).min(manner.longest_interval());
-        } else if self.limit < self.safe && self.worked > 0 {
-            // On the way back: so much worked, more did not.
-            let known = self.worked.min(level).max(self.limit / 2).max(floor);
-            self.safe = known.min(self.safe - 1);
+        } else if !self.settled && self.worked > 0 {
+            // On the way back: so much worked, more did not. Just after it: a bit too much.
+            let back = self.limit >= self.safe;
+            let least = if back { self.safe - step.max(self.safe / 10).min(self.safe) } else { self.limit / 2 };
+            self.safe = self.worked.min(level).max(least).min(self.safe.saturating_sub(1)).max(floor);
             self.refused = Some(level.max(self.safe) + 1);
             self.limit = self.safe;
         } else if self.limit < self.safe {
@@ -261,6 +266,7 @@ impl Learnt {
             self.limit = (self.limit / 2).max(floor).min(self.safe);
         } else {
             self.limit = cut.min(self.safe);
+            self.settled = false;
         }
         self.at = now;
         self.worked = 0;
@@ -274,18 +280,25 @@ impl Learnt {
         self.worked = self.worked.max(level);
         let slack = self.limit / STEPS;
         let full = in_use + slack >= self.limit;
+        if !self.settled && now >= later(self.at, manner.window.saturating_mul(QUIET_WINDOWS).min(QUIET_LONGEST)) {
+            self.limit = self.safe;
+            self.settled = true;
+            return true;
+        }
         if self.limit < self.safe {
-            let quiet = manner.window.saturating_mul(QUIET_WINDOWS).min(QUIET_LONGEST);
-            if now >= later(self.at, quiet) {
-                self.limit = self.safe;
-            } else if full {
+            if full {
                 self.successes += 1;
                 if self.successes >= manner.patience {
                     self.successes = 0;
                     self.limit = (self.limit.max(level) + step).min(self.safe);
+                    self.raised_at = now;
                 }
             }
             return self.limit == self.safe;
+        }
+        if !self.settled {
+            self.settled = level + slack >= self.limit && now >= later(self.raised_at, manner.window);
+            return self.settled;
         }
         if self.limit > self.safe {
             let held = level + slack >= self.limit && now >= later(self.raised_at, manner.window);
@@ -316,7 +329,7 @@ impl Learnt {
 
     /// Whether there is anything in it that the ceiling does not say.
     fn is_of_use(&self, ceiling: u64, manner: &Manner, now: Timestamp) -> bool {
-        let back = self.limit >= self.safe && self.refused.is_none();
+        let back = self.settled && self.limit >= self.safe && self.refused.is_none();
         let forgotten = now >= later(self.at, FORGOTTEN.max(manner.window.saturating_mul(2 * LONG_WINDOWS)));
         let grown = self.safe >= ceiling && self.limit >= ceiling;
         let chance = back && self.safe >= self.origin;

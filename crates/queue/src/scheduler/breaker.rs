@@ -17,6 +17,9 @@ const UNDECIDED: Duration = Duration::from_secs(60);
 /// What is open since before a restart is probed so soon after it.
 const SOON: Duration = Duration::from_secs(1);
 
+/// The lane of the last probe stands behind the others by this, if there are any.
+const BEHIND: Duration = Duration::from_millis(1);
+
 #[derive(Debug)]
 pub(super) struct Breaker {
     pub(super) name: BreakerName,
@@ -34,6 +37,8 @@ pub(super) struct Open {
     pub(super) probe_at: Timestamp,
     /// The probe under way, or the one before.
     pub(super) last_probe: Option<MessageId>,
+    /// Its lane.
+    last_lane: Option<usize>,
     /// Wait before the probe.
     interval: Duration,
     probing: bool,
@@ -59,8 +64,9 @@ impl Breaker {
         let before = self.open.as_ref();
         let since = before.map_or(since, |open| open.since);
         let last_probe = before.and_then(|open| open.last_probe);
+        let last_lane = before.and_then(|open| open.last_lane);
         let probe_at = later(now, interval);
-        self.open = Some(Box::new(Open { pause, since, probe_at, last_probe, interval, probing: false }));
+        self.open = Some(Box::new(Open { pause, since, probe_at, last_probe, last_lane, interval, probing: false }));
     }
 
     /// Closes. Returns how long it was open, if it was.
@@ -78,9 +84,15 @@ impl Breaker {
     /// It was open before a restart, and people know.
     pub(super) fn recall(&mut self, it: Remembered, now: Timestamp) {
         let interval = it.interval.clamp(SHORTEST, LONGEST.max(it.pause.probe_after));
-        let (since, probe_at) = (it.since.min(now), later(now, SOON));
-        self.open =
-            Some(Box::new(Open { pause: it.pause, since, probe_at, last_probe: None, interval, probing: false }));
+        self.open = Some(Box::new(Open {
+            pause: it.pause,
+            since: it.since.min(now),
+            probe_at: later(now, SOON),
+            last_probe: None,
+            last_lane: None,
+            interval,
+            probing: false,
+        }));
     }
 
     pub(super) fn set_back(&mut self, by: Duration) {
@@ -92,14 +104,17 @@ impl Breaker {
 }
 
 impl Open {
-    /// When a probe may start; `None`: after the one that is under way.
-    pub(super) fn due_at(&self) -> Option<Timestamp> {
-        (!self.probing).then_some(self.probe_at)
+    /// When a probe may start in that lane; `None`: after the one that is under way. The lane of the last one lets others go
+    /// before it: the trouble may be its own. `lane`: `None` if there are no others.
+    pub(super) fn due_at(&self, lane: Option<usize>) -> Option<Timestamp> {
+        let behind = if lane.is_some() && self.last_lane == lane { BEHIND } else { Duration::ZERO };
+        (!self.probing).then(|| later(self.probe_at, behind))
     }
 
-    pub(super) fn probe(&mut self, id: MessageId) {
+    pub(super) fn probe(&mut self, lane: usize, id: MessageId) {
         self.probing = true;
         self.last_probe = Some(id);
+        self.last_lane = Some(lane);
     }
 
     /// The probe found other trouble, before it came to this.

@@ -239,14 +239,14 @@ impl Ways {
             Excess::Of(counted) => self.blamed(lane, counted, now),
             Excess::Unknown => self.blamed(lane, Counted::Messages, now),
         };
+        let serials = (attempt.serial, self.next_serial());
         let Some(it) = self.lanes.get_mut(lane) else { return };
         if matches!(throttle.what, Excess::Connections | Excess::Unknown) || budget.is_none() {
-            it.throttled(asked, &throttle.reason, now);
+            it.throttled(attempt.serial, serials.1, asked, &throttle.reason, now);
         }
         if matches!(throttle.what, Excess::Connections | Excess::Unknown) {
             self.fewer_connections(lane, attempt, throttle, now, then);
         }
-        let serials = (attempt.serial, self.next_serial());
         let Some(index) = budget else { return };
         let Some(cut) =
             self.budgets.get_mut(index).and_then(|b| b.refuse(serials, throttle.wait, &throttle.reason, now))

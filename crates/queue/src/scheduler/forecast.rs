@@ -231,28 +231,24 @@ impl Run {
         }
     }
 
-    /// How long it may take, roughly.
+    /// How long it may take, roughly: as long as the slowest pool, or the budget with most to bear.
     fn estimate(&self) -> f64 {
         let mut longest: f64 = 60.0;
+        let mut wanted = vec![0.0; self.budgets.len()];
         for pool in &self.pools {
-            let mut per_second = 0.0;
-            let mut windows: f64 = 0.0;
-            for lane in pool.lanes.iter().filter_map(|lane| self.lanes.get(*lane)) {
-                let mut speed = lane.speed;
-                for budget in lane.budgets.iter().filter_map(|index| self.budgets.get(*index)) {
-                    let cost = pool.size.counted(budget.counted);
-                    if cost == 0.0 {
-                        continue;
-                    }
-                    if pool.backlog * cost > budget.limit - budget.used {
-                        windows = windows.max(budget.window);
-                        speed = speed.min(budget.limit / budget.window / cost);
-                    }
+            let lanes = || pool.lanes.iter().filter_map(|lane| self.lanes.get(*lane));
+            let speed: f64 = lanes().map(|lane| lane.speed).sum();
+            longest = longest.max(pool.from + pool.backlog / speed.max(0.001));
+            let part = pool.backlog / pool.lanes.len().max(1) as f64;
+            for index in lanes().flat_map(|lane| &lane.budgets) {
+                if let (Some(wanted), Some(budget)) = (wanted.get_mut(*index), self.budgets.get(*index)) {
+                    *wanted += part * pool.size.counted(budget.counted);
                 }
-                per_second += speed;
             }
-            if per_second > 0.0 {
-                longest = longest.max(pool.from + pool.backlog / per_second + windows);
+        }
+        for (wanted, budget) in wanted.into_iter().zip(&self.budgets) {
+            if wanted > budget.limit - budget.used {
+                longest = longest.max(budget.from + wanted / budget.limit * budget.window + budget.window);
             }
         }
         longest

@@ -38,6 +38,8 @@ pub(super) struct Lane {
     pub(super) mean_seconds: Option<f64>,
     /// Throttles since an attempt last went well.
     throttles: u32,
+    /// Attempts with a lower number started before the last of them.
+    throttled_from: u64,
 }
 
 /// An attempt.
@@ -66,6 +68,7 @@ impl Lane {
             last_healthy: 0,
             mean_seconds: None,
             throttles: 0,
+            throttled_from: 0,
         }
     }
 
@@ -130,9 +133,13 @@ impl Lane {
         }
     }
 
-    /// Too much at once, or the server does not say of what: a breath, or as long as it asks.
-    pub(super) fn throttled(&mut self, asked: Duration, reason: &str, now: Timestamp) {
-        self.throttles = self.throttles.saturating_add(1);
+    /// Too much at once, or the server does not say of what: a breath, or as long as it asks; longer each time in a row,
+    /// where the attempt had started after the last one.
+    pub(super) fn throttled(&mut self, serial: u64, next: u64, asked: Duration, reason: &str, now: Timestamp) {
+        if serial >= self.throttled_from {
+            self.throttles = self.throttles.saturating_add(1);
+            self.throttled_from = next;
+        }
         self.breathe(asked.max(grown(BREATH, self.throttles)), reason, now);
     }
 

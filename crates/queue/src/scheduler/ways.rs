@@ -202,9 +202,11 @@ impl Ways {
         let it = self.lanes.get(lane)?;
         let mut from = it.ready_at()?;
         let mut probe = false;
-        for open in it.breakers.iter().filter_map(|breaker| self.breakers.get(*breaker)?.open.as_ref()) {
+        for breaker in it.breakers.iter().filter_map(|breaker| self.breakers.get(*breaker)) {
+            let Some(open) = &breaker.open else { continue };
             probe = true;
-            from = from.max(open.due_at()?);
+            let alone = breaker.lanes.len() == 1;
+            from = from.max(if alone { open.due_at(None)? } else { open.due_at(Some(lane))? });
         }
         // Before a probe starts, the attempts from before have ended.
         (!probe || it.under_way.is_empty()).then_some((from, probe))
@@ -318,7 +320,7 @@ impl Ways {
         if chosen.probe {
             for index in &lane.breakers {
                 if let Some(open) = self.breakers.get_mut(*index).and_then(|breaker| breaker.open.as_mut()) {
-                    open.probe(chosen.head.id);
+                    open.probe(chosen.lane, chosen.head.id);
                 }
             }
         }

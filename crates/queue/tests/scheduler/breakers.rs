@@ -168,3 +168,154 @@ fn after_a_rest_a_message_that_broke_the_link_goes_behind_the_others() {
     }
     assert!(order[1..].windows(2).all(|two| two[0] != two[1]), "known from the second time on: {order:?}");
 }
+
+fn opened(changes: &[Change]) -> Vec<String> {
+    let name = |change: &Change| match change {
+        Change::Opened { breaker, pause, lanes } => format!("open {breaker} {} {}", pause.code, lanes.len()),
+        Change::Closed { breaker, .. } => format!("closed {breaker}"),
+        Change::Slowed { what, .. } => what.clone(),
+    };
+    changes.iter().map(name).collect()
+}
+
+/// Three lanes with a mailbox each; a and b share a path and a credential, all share the tenant.
+fn three_lanes() -> Driver {
+    let lane = |text: &str, path: &str| {
+        let needs = [
+            breaker(Scope::Mailbox, text),
+            breaker(Scope::Tenant, "contoso"),
+            breaker(Scope::Credential, path),
+            breaker(Scope::Path, path),
+        ];
+        needing(&needs, bare(text, 2))
+    };
+    let mut it = Driver::new(100, plan(Vec::new(), vec![lane("a", "x"), lane("b", "x"), lane("c", "y")]));
+    for (place, lane) in ["a", "b", "c"].into_iter().enumerate() {
+        fill(&mut it, lane, Class::New, 100 * place..100 * place + 100);
+    }
+    it
+}
+
+#[test]
+fn an_open_breaker_stops_all_lanes_that_need_it_with_one_probe_for_all() {
+    let mut it = three_lanes();
+    assert_eq!(it.start_all(START).len(), 6);
+    assert_eq!(opened(&it.end("a", &pause_of(Scope::Credential, "s", 60), false, START)), ["open credential x s 2"]);
+    let told = ["a", "b", "b", "c", "c"]
+        .map(|lane| opened(&it.end(lane, &pause_of(Scope::Credential, "s", 60), false, at(1))));
+    assert_eq!(told.concat(), ["open credential y s 1"], "each once");
+    let open: Vec<_> = it.status(at(1)).lanes.iter().map(|lane| lane.open.len()).collect();
+    assert_eq!(open, [1, 1, 1]);
+    assert_eq!(it.start_all(at(59_999)).len(), 0);
+    let probes = it.start_all(at(60_001));
+    assert_eq!(
+        probes.iter().map(|start| (start.lane.to_string(), start.probe)).collect::<Vec<_>>(),
+        [("a".to_owned(), true), ("c".to_owned(), true)]
+    );
+    assert_eq!(it.next_wakeup(at(60_001)), None, "b waits for the probe of a");
+    assert_eq!(opened(&it.end("a", &pause_of(Scope::Credential, "s", 60), false, at(61_000))), [""; 0]);
+    assert_eq!(it.next_wakeup(at(61_000)), Some(at(181_000)));
+    let next = it.poll_start(at(181_000)).unwrap();
+    assert_eq!((next.lane, next.probe), (name("b"), true), "lanes take turns");
+    assert_eq!(opened(&it.end("b", &LaneVerdict::Healthy, true, at(182_000))), ["closed credential x"]);
+    assert_eq!(it.start_all(at(182_000)).len(), 4);
+}
+
+#[test]
+fn a_refusal_of_the_mailbox_stops_that_mailbox_only() {
+    let mut it = three_lanes();
+    it.start_all(START);
+    let full = pause_of(Scope::Mailbox, "5.2.2", 60);
+    assert_eq!(opened(&it.end("a", &full, false, START)), ["open mailbox a 5.2.2 1"]);
+    it.end("b", &LaneVerdict::Healthy, true, START);
+    assert_eq!(it.poll_start(START).unwrap().lane, name("b"));
+}
+
+#[test]
+fn a_probe_that_gets_further_closes_what_it_got_past() {
+    let mut it = three_lanes();
+    it.start_all(START);
+    it.end("a", &pause_of(Scope::Path, "link", 60), false, START);
+    it.end("b", &pause_of(Scope::Tenant, "blocked", 30), false, START);
+    (0..2).for_each(|_| drop(it.end("c", &LaneVerdict::Neutral, false, START)));
+    it.end("a", &LaneVerdict::Neutral, false, START);
+    it.end("b", &LaneVerdict::Neutral, false, START);
+    let probe = it.poll_start(at(30_000)).unwrap();
+    assert_eq!(probe.lane, name("c"), "a and b wait for their path as well");
+    assert_eq!(opened(&it.end("c", &pause_of(Scope::Tenant, "blocked", 30), false, at(30_000))), [""; 0]);
+    assert_eq!(it.next_wakeup(at(30_000)), Some(at(90_000)));
+    let lanes: Vec<_> = it.start_all(at(90_000)).iter().map(|start| start.lane.to_string()).collect();
+    assert_eq!(lanes, ["a"], "one probe of the tenant, whoever's turn it is");
+    let changes = it.end("a", &pause_of(Scope::Mailbox, "5.2.2", 60), false, at(91_000));
+    assert_eq!(opened(&changes), ["closed path x", "closed tenant contoso", "open mailbox a 5.2.2 1"]);
+    assert_eq!(it.start_all(at(91_000)).len(), 4, "b and c go on");
+}
+
+#[test]
+fn other_trouble_on_the_way_to_an_open_breaker_is_told_and_both_must_be_over() {
+    let mut it = three_lanes();
+    it.start_all(START);
+    it.end("c", &pause_of(Scope::Mailbox, "full", 60), false, START);
+    it.end("c", &LaneVerdict::Neutral, false, START);
+    assert!(it.poll_start(at(60_000)).unwrap().probe);
+    let changes = it.end("c", &pause_of(Scope::Path, "dns", 600), false, at(60_000));
+    assert_eq!(opened(&changes), ["open path y dns 1"]);
+    assert_eq!(it.next_wakeup(at(60_000)), Some(at(660_000)), "not before the path is due");
+    assert!(it.poll_start(at(660_000)).unwrap().probe);
+    let changes = it.end("c", &LaneVerdict::Healthy, true, at(660_000));
+    assert_eq!(opened(&changes), ["closed path y", "closed mailbox c"]);
+}
+
+#[test]
+fn a_lane_that_names_no_breaker_has_one_for_its_path() {
+    let mut it = scheduler(10, vec![lane("a", 1, None)]);
+    fill(&mut it, "a", Class::New, 0..3);
+    it.poll_start(START).unwrap();
+    assert_eq!(opened(&it.end("a", &pause_of(Scope::Mailbox, "m", 60), false, START)), ["open path a m 1"]);
+}
+
+#[test]
+fn what_began_after_a_fault_and_goes_well_ends_the_rest() {
+    let mut it = scheduler(10, vec![lane("a", 3, None)]);
+    fill(&mut it, "a", Class::New, 0..10);
+    it.start_all(START);
+    it.end_of("a", id(1), &rest(60), Cost::default(), at(10));
+    it.end_of("a", id(0), &LaneVerdict::Healthy, cost(1, 0), at(20));
+    assert_eq!(it.start_all(at(20)).len(), 0, "the first began before the one that failed");
+    it.end_of("a", id(2), &LaneVerdict::Healthy, cost(1, 0), at(30));
+    assert_eq!(it.start_all(at(30)).len(), 3);
+    // The other way round: what failed had hung for long, and others had gone well since.
+    it.end_of("a", id(4), &LaneVerdict::Healthy, cost(1, 0), at(40));
+    it.end_of("a", id(3), &rest(60), Cost::default(), at(50));
+    assert_eq!(it.next_wakeup(at(50)), Some(at(1_050)), "a breath");
+}
+
+#[test]
+fn endless_rests_open_what_no_other_lane_has_used_well_meanwhile() {
+    let mut it = three_lanes();
+    let (mut now, mut told) = (START, Vec::new());
+    while told.is_empty() && now < START + HOUR {
+        for start in it.start_all(now) {
+            let lane = start.lane.to_string();
+            let verdict = if lane == "a" { rest(10) } else { LaneVerdict::Healthy };
+            told.extend(it.end_of(&lane, start.id, &verdict, cost(1, 0), now));
+            assert!(it.handle_arrival(&start.lane, Class::New, start.id, cost(1, 0)));
+        }
+        now += Duration::from_secs(1);
+    }
+    assert_eq!(opened(&told), ["open mailbox a rest 1"]);
+}
+
+#[test]
+fn an_operator_names_a_lane_a_pool_or_a_breaker() {
+    for (named, probed) in [("a", "a"), ("credential x", "a b"), ("x", "a b"), ("contoso", "a b c"), ("z", "")] {
+        let mut it = three_lanes();
+        it.start_all(START);
+        for lane in ["a", "a", "b", "b", "c", "c"] {
+            it.end(lane, &pause_of(Scope::Mailbox, "full", 600), false, START);
+        }
+        assert_eq!(it.probe_now(&name(named), at(1)), !probed.is_empty());
+        let probes: Vec<_> = it.start_all(at(1)).iter().map(|start| start.lane.to_string()).collect();
+        assert_eq!(probes.join(" "), probed, "{named}");
+    }
+}
