@@ -1,7 +1,7 @@
 //! What every task of the queue manager shares, and what the tasks tell the loop.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) abandon: CancellationToken,
     /// Outcomes that the spool has refused to store so far; while there are any, nothing starts.
     pub(crate) unstored: AtomicUsize,
+    /// The spool has not stored all before the relay stopped.
+    pub(crate) unfinished: AtomicBool,
     /// What must survive a restart.
     pub(crate) memory: Memory,
     /// Incidents about queued messages.

@@ -32,7 +32,7 @@ mod ways;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -138,6 +138,7 @@ impl QueueManager {
             stopping: CancellationToken::new(),
             abandon: CancellationToken::new(),
             unstored: AtomicUsize::new(0),
+            unfinished: AtomicBool::new(false),
             memory: Memory::default(),
             stuck: Stuck::default(),
             own_settled: AtomicU64::new(0),

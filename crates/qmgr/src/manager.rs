@@ -38,6 +38,8 @@ const FETCH_AGAIN: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// After the grace period, for recording what was dropped.
 const AFTER_GRACE: Duration = Duration::from_secs(5);
+/// After all attempts, for what is still being stored.
+const LAST_TASKS: Duration = Duration::from_secs(4);
 /// The calendar is looked at so often, whatever it said of the next time: a timer does not notice that a clock was set
 /// forward, or that the machine was asleep.
 const LOOK_UP: Duration = Duration::from_secs(60);
@@ -414,8 +416,8 @@ impl Manager {
         self.remember();
         self.context.memory.close();
         self.context.tasks.close();
-        let _ = tokio::time::timeout(AFTER_GRACE, self.context.tasks.wait()).await;
-        if in_good_order {
+        let _ = tokio::time::timeout(LAST_TASKS, self.context.tasks.wait()).await;
+        if in_good_order && !self.context.unfinished.load(Ordering::Relaxed) {
             let _ = tokio::time::timeout(LAST_WORDS, restore::ended(&self.context)).await;
         }
     }

@@ -61,6 +61,7 @@ async fn insist(context: &Context, message: Message, spent: Vec<Spend>) -> bool 
             // The lease ends with the process. Given back now, the entry in the journal would be closed, and the next start
             // would not know that the message may have arrived.
             tracing::error!(%id, %error, "what became of this message could not be recorded before the relay stopped");
+            context.unfinished.store(true, Ordering::Relaxed);
             return false;
         }
         wait = (wait * 2).min(LONGEST_WAIT);

@@ -120,26 +120,36 @@ async fn mark(context: &Context, id: MessageId, entries: Vec<LastByte>) -> Vec<S
     let found = insist(context, || async {
         match claim(context, id).await {
             Ok(message) => Ok(Found::Queued(message)),
+            // An operator was faster, or it was recorded after all.
             Err(SpoolError::NotFound(_)) => match context.spool.find(id).await {
                 Ok(message) => Ok(Found::Settled(message)),
-                Err(SpoolError::NotFound(_)) => Ok(Found::Nowhere),
+                Err(SpoolError::NotFound(_) | SpoolError::Damaged { .. }) => Ok(Found::Nowhere),
                 Err(error) => Err(error),
             },
+            Err(SpoolError::Damaged { .. }) => Ok(Found::Nowhere),
             Err(error) => Err(error),
         }
     });
+    let found = found.await;
     let now = context.clock.now();
-    match found.await {
+    match found {
         Found::Queued(message) => {
-            let spent = spends(context, &message, &entries, now);
+            let spent = spends(context, Some(&message), &entries, now);
             let mut lease = Lease { context, id, held: true };
             insist(context, || record(context, message.clone(), &entries, spent.clone())).await;
             lease.held = false;
             spent
         }
-        Found::Settled(message) => spends(context, &message, &entries, now),
-        Found::Nowhere => Vec::new(),
+        Found::Settled(message) => spends(context, Some(&message), &entries, now),
+        Found::Nowhere => spends(context, None, &entries, now),
     }
+}
+
+enum Found {
+    Queued(Message),
+    Settled(Message),
+    /// Nobody can say who its recipients are.
+    Nowhere,
 }
 
 /// Given back if the relay stops before the mark is recorded; the spool keeps what its start has found.
@@ -155,13 +165,6 @@ impl Drop for Lease<'_> {
             self.context.spool.release(self.id);
         }
     }
-}
-
-enum Found {
-    Queued(Message),
-    /// An operator was faster, or it was recorded after all.
-    Settled(Message),
-    Nowhere,
 }
 
 async fn claim(context: &Context, id: MessageId) -> Result<Message, SpoolError> {
@@ -191,7 +194,7 @@ async fn record(
     }
     let news = tell::news(context, &marked, told);
     match context.spool.record_spending(marked, spent).await {
-        Ok(()) | Err(SpoolError::NotFound(_)) => {}
+        Ok(()) | Err(SpoolError::NotFound(_) | SpoolError::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }
     entries.iter().for_each(|entry| tell::interrupted(context, id, &entry.lane, entry.recipients.len()));
@@ -199,12 +202,22 @@ async fn record(
     Ok(())
 }
 
-/// Each entry is a transaction that the next hop may have taken, at a time that nobody knows: it counts from now.
-fn spends(context: &Context, message: &Message, entries: &[LastByte], now: Timestamp) -> Vec<Spend> {
+/// Each entry is a transaction that the next hop may have taken, at a time that nobody knows: it counts from now. Recipients
+/// that are not known any more are taken for external ones.
+fn spends(context: &Context, message: Option<&Message>, entries: &[LastByte], now: Timestamp) -> Vec<Spend> {
     let spent = |entry: &LastByte| {
         let way = context.ways.lane(&entry.lane)?;
-        let taken = vec![(entry.recipients.clone(), Outcome::Unconfirmed { cause: String::new() })];
-        Some(way.spends(way.pool.used(message, &taken, 1), now))
+        let used = match message {
+            Some(message) => {
+                let taken = vec![(entry.recipients.clone(), Outcome::Unconfirmed { cause: String::new() })];
+                way.pool.used(message, &taken, 1)
+            }
+            None => {
+                let all = u32::try_from(entry.recipients.len()).unwrap_or(u32::MAX);
+                Cost { messages: 1, recipients: all, external: all, external_under_provider_domain: all }
+            }
+        };
+        Some(way.spends(used, now))
     };
     entries.iter().filter_map(spent).flatten().collect()
 }

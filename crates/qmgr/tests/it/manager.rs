@@ -355,6 +355,37 @@ async fn mail_of_a_lane_that_is_gone_moves_to_another_or_is_held_and_goes_on_whe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_has_become_one_of_a_pool_goes_on_there_and_the_pool_shares_its_mail() {
+    let world = World::new(1);
+    let relay = Relay::start(&world, &FREE);
+    *relay.remotes["beta"].refuses_until.lock().unwrap() = Some(START + seconds(9_999));
+    let before = relay.accept("beta", 1, false).await.unwrap();
+    wait(1).await;
+    relay.stop().await;
+
+    world.next_life();
+    let lanes = [("alpha", 1, None), ("beta", 1, None)];
+    let relay = Relay::start_with(&world, START + seconds(60), &lanes, |settings| {
+        let beta = settings.plan.pools.pop().unwrap();
+        settings.plan.pools[0].lanes.extend(beta.lanes);
+        settings.plan.pools[0].name = lane("team");
+    });
+    for remote in relay.remotes.values() {
+        remote.does((0..5).map(|_| Act::TakeAfter(seconds(10))));
+    }
+    assert!(relay.drained_within(seconds(90)).await);
+    assert_eq!(relay.message(before).lane, lane("team"));
+    let began = tokio::time::Instant::now();
+    for _ in 0..8 {
+        relay.accept("team", 1, false).await.unwrap();
+    }
+    assert!(relay.drained_within(seconds(60)).await);
+    assert!(began.elapsed() < seconds(50), "two lanes take eight messages of ten seconds in {:?}", began.elapsed());
+    relay.handle.probe(&lane("team")).await.unwrap();
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_stop_attempts_may_finish_within_the_grace_period_and_arrivals_go_back_to_the_spool() {
     let relay = Relay::start(&World::new(1), &ONE);
     relay.remotes["alpha"].does([Act::TakeAfter(seconds(20))]);
