@@ -89,7 +89,8 @@ impl Letter {
 
 /// A body part of plain text, its fields included. Control characters become blanks.
 pub(crate) fn text_part(into: &mut String, text: &str) {
-    let text = text.lines().map(clean).collect::<Vec<_>>().join("\n");
+    let text =
+        text.split('\n').map(|line| clean(line.strip_suffix('\r').unwrap_or(line))).collect::<Vec<_>>().join("\n");
     let plain = |line: &str| line.len() <= COLUMNS && line.bytes().all(|octet| matches!(octet, b' '..=b'~'));
     if text.lines().all(plain) && !text.lines().any(|line| line.ends_with(' ')) {
         into.push_str("Content-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: 7bit\r\n\r\n");
