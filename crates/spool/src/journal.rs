@@ -274,7 +274,11 @@ impl Journal {
     fn wipe(&self, file: &File, slot: u32) {
         let at = u64::from(slot) * SLOT;
         if let Err(error) = files::write_at(&*self.files, Point::WriteJournal, file, &WIPED, at) {
-            tracing::warn!(slot, %error, "an entry of the journal cannot be wiped; after a crash its message counts as unconfirmed");
+            tracing::warn!(
+                slot,
+                %error,
+                "an entry of the journal cannot be wiped; after a crash its message counts as unconfirmed"
+            );
         }
     }
 
@@ -424,5 +428,26 @@ mod tests {
         let scan = scan(dir.path()).unwrap();
         assert_eq!((scan.slots, scan.entries.len(), scan.bad.len()), (ALLOCATED, 4, 0));
         assert_eq!(scan.entries.iter().map(|entry| entry.number).max(), Some(1000));
+    }
+
+    /// `cargo nextest run --release -p posthouse-spool --run-ignored only --no-capture what_an_entry_costs`
+    #[test]
+    #[ignore = "a measurement, run by hand"]
+    fn what_an_entry_costs() {
+        const ROUNDS: i64 = 200_000;
+        let dir = tempfile::tempdir().unwrap();
+        let found = Found { next: 1, open: Vec::new(), bad: Vec::new(), slots: 0 };
+        let journal = Journal::open(dir.path(), Arc::new(files::System), found).unwrap();
+        let lane = LaneName("contoso/submission/relay@contoso.com".into());
+        let begun = tokio::time::Instant::now();
+        for round in 0..ROUNDS {
+            let id = MessageId::from_i64(round).unwrap();
+            let entry = LastByte { id, lane: lane.clone(), at: jiff::Timestamp::UNIX_EPOCH, recipients: vec![0] };
+            journal.write(&entry).unwrap();
+            if round >= 60 {
+                journal.recorded(&[MessageId::from_i64(round - 60).unwrap()]);
+            }
+        }
+        println!("{:.2} us each", begun.elapsed().as_secs_f64() * 1e6 / ROUNDS as f64);
     }
 }

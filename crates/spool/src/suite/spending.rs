@@ -129,9 +129,10 @@ pub async fn a_sum_over_any_window_is_never_too_small_and_over_a_young_one_exact
         for budget in [DAY, MINUTE] {
             assert_eq!(sum(&found, budget, Timestamp::MIN), sum(&truth, budget, Timestamp::MIN), "nothing twice");
             for _ in 0..200 {
-                let old = at(-3 * hour + random.below(20_000).cast_signed());
+                let part = SignedDuration::from_micros(150);
+                let old = at(-3 * hour + random.below(20_000).cast_signed()) + part;
                 assert!(sum(&found, budget, old) >= sum(&truth, budget, old), "round {round}, since {old}");
-                let young = at(random.below(60_000).cast_signed());
+                let young = at(random.below(60_000).cast_signed()) + part;
                 let least = sum(&truth, budget, young);
                 let most = sum(&truth, budget, young - SignedDuration::from_millis(1));
                 assert!((least..=most).contains(&sum(&found, budget, young)), "round {round}, since {young}");

@@ -1,6 +1,6 @@
 //! The embedded spool from outside: the promises of every backend, crashes, tools, the stored format.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
 
 extern crate posthouse_spool as spool;
 
