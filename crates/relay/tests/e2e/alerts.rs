@@ -54,8 +54,8 @@ impl Hook {
 }
 
 fn simulated(hook: &Hook) -> Simulated {
-    let alert = format!("[[alert]]\nname = \"hook\"\nwebhook = {{ url = {{ file = \"hook\" }} }}\n");
-    let simulated = Simulated::start_with(sandbox::Settings::default(), &alert);
+    let alert = "[[alert]]\nname = \"hook\"\nwebhook = { url = { file = \"hook\" } }\n";
+    let simulated = Simulated::start_with(sandbox::Settings::default(), alert);
     std::fs::write(simulated.directory.path().join("hook"), format!("http://{}/secret-part", hook.address)).unwrap();
     simulated
 }
@@ -73,7 +73,7 @@ fn a_dead_secret_gives_one_notice_with_the_remedy_and_one_when_it_is_cured_also_
     assert_eq!((&opened["state"], &opened["kind"]), (&"open".into(), &"breaker".into()), "{opened}");
     assert_eq!(opened["code"], "AADSTS7000215", "{opened}");
     assert!(opened["remedy"].as_str().is_some_and(|remedy| remedy.contains("secret")), "{opened}");
-    relay.kill();
+    assert!(relay.stop().success());
 
     let relay = Relay::start(&simulated.config);
     let status = relay.json(&["status", "--json"]);

@@ -9,16 +9,29 @@ fn what_a_device_sends_arrives_byte_for_byte_below_one_trace_field() {
     let sink = Sink::start();
     let (_directory, config) = smart_host(sink.address, "");
     let relay = Relay::start(&config);
-    let content = "From: <a@contoso.test>\r\nSubject: bytes\r\n\r\n..two dots\r\n.one dot\r\n\r\nend";
+    let content = "From: <a@contoso.test>\r\nMessage-ID: <1@contoso.test>\r\nSubject: bytes\r\n\r\n..two dots\r\n.one dot\r\n\r\nend";
     let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], content);
     let taken = sink.wait_for(1).remove(0);
     // The client here stuffs no dots: a leading one is taken off as RFC 5321 §4.5.2 wants.
-    let sent = "From: <a@contoso.test>\r\nSubject: bytes\r\n\r\n.two dots\r\none dot\r\n\r\nend\r\n";
+    let sent =
+        "From: <a@contoso.test>\r\nMessage-ID: <1@contoso.test>\r\nSubject: bytes\r\n\r\n.two dots\r\none dot\r\n\r\nend\r\n";
     let (trace, rest) = taken.content.split_at(taken.content.find("From: ").unwrap());
     assert_eq!(rest, sent);
     assert!(trace.starts_with("Received: from device.contoso.test"), "{trace}");
     assert!(trace.contains(&id_in(&reply)), "{trace} {reply}");
     assert_eq!(trace.matches("Received:").count(), 1);
+}
+
+#[test]
+fn a_message_without_a_message_id_gets_one_and_is_otherwise_as_it_was() {
+    let sink = Sink::start();
+    let (_directory, config) = smart_host(sink.address, "");
+    let relay = Relay::start(&config);
+    let reply = Session::open(relay.address(0)).mail("a@contoso.test", &["b@example.test"], "Subject: no id\r\n\r\nText.");
+    let taken = sink.wait_for(1).remove(0);
+    let given = format!("Message-ID: <{}@relay.contoso.test>\r\n", id_in(&reply));
+    assert!(taken.content.starts_with(&given), "{}", taken.content);
+    assert!(taken.content.ends_with("\r\nSubject: no id\r\n\r\nText.\r\n"), "{}", taken.content);
 }
 
 #[test]
@@ -83,7 +96,8 @@ fn one_bad_recipient_fails_alone() {
     let id = accepted(relay.address(0), "a@contoso.test", &["good@example.test", "bad@example.test"], "two");
     assert_eq!(sink.wait_for(1)[0].to, ["good@example.test"]);
     let counters = relay.drained();
-    assert_eq!((&counters["handed_over"], &counters["bounced"]), (&1.into(), &1.into()));
+    // The good one, and the report about the bad one to their sender.
+    assert_eq!((&counters["handed_over"], &counters["bounced"]), (&2.into(), &1.into()));
     let message = relay.json(&["message", &id, "--json"]);
     assert_eq!(message["recipients"][1]["state"], "bounced");
     assert_eq!(message["recipients"][1]["remote"]["status"], "5.1.1");

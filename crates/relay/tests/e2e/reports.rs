@@ -68,16 +68,18 @@ fn what_a_sender_asks_for_with_notify_is_followed() {
     };
     send("", "<a@nobody.test> NOTIFY=NEVER", "silent");
     send("", "<b@nobody.test> NOTIFY=DELAY", "only delays");
-    send(" RET=FULL ENVID=QQ314159", "<c@example.test> NOTIFY=SUCCESS ORCPT=rfc822;first@example.test", "wanted");
-    let report = report(&sink);
+    send(" ENVID=QQ314159", "<c@example.test> NOTIFY=SUCCESS ORCPT=rfc822;first@example.test", "wanted");
+    let relayed = report(&sink);
     for part in ["Action: relayed", "Original-Envelope-Id: QQ314159", "Original-Recipient: rfc822; first@example.test"]
     {
-        assert!(report.content.contains(part), "{part} is not in\n{}", report.content);
+        assert!(relayed.content.contains(part), "{part} is not in\n{}", relayed.content);
     }
-    assert!(report.content.contains("Content-Type: message/rfc822"), "{}", report.content);
+    send(" RET=FULL", "<d@nobody.test> NOTIFY=FAILURE", "whole");
     relay.drained();
-    let reports = sink.taken().iter().filter(|taken| taken.from.is_empty()).count();
-    assert_eq!(reports, 1);
+    let reports: Vec<_> = sink.taken().into_iter().filter(|taken| taken.from.is_empty()).collect();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    let failed = &reports[1].content;
+    assert!(failed.contains("Content-Type: message/rfc822") && failed.contains("\r\n\r\nText.\r\n"), "{failed}");
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn the_null_reverse_path_is_never_answered_and_a_report_that_bounces_makes_no_ot
         Some(relay.counters()).filter(|counters| counters["queued"] == 0 && counters["bounced"] == 3)
     });
     assert_eq!(counters["accepted"], 3, "two messages and one report: {counters}");
-    assert!(sink.taken().is_empty());
+    assert!(sink.taken().iter().all(|taken| taken.to.is_empty()), "{:?}", sink.taken());
 }
 
 #[test]
