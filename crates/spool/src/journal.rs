@@ -439,7 +439,14 @@ mod tests {
         let found = Found { next: 1, open: Vec::new(), bad: Vec::new(), slots: 0 };
         let journal = Journal::open(dir.path(), Arc::new(files::System), found).unwrap();
         let lane = LaneName("contoso/submission/relay@contoso.com".into());
-        let begun = tokio::time::Instant::now();
+        let processor = || {
+            let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
+            [usage.user_time(), usage.system_time()]
+                .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
+                .iter()
+                .sum::<i64>()
+        };
+        let before = processor();
         for round in 0..ROUNDS {
             let id = MessageId::from_i64(round).unwrap();
             let entry = LastByte { id, lane: lane.clone(), at: jiff::Timestamp::UNIX_EPOCH, recipients: vec![0] };
@@ -448,6 +455,6 @@ mod tests {
                 journal.recorded(&[MessageId::from_i64(round - 60).unwrap()]);
             }
         }
-        println!("{:.2} us each", begun.elapsed().as_secs_f64() * 1e6 / ROUNDS as f64);
+        println!("{:.2} us of the processor each", (processor() - before) as f64 / ROUNDS as f64);
     }
 }
