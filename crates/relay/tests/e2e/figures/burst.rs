@@ -1,5 +1,7 @@
 //! A burst to one mailbox drains at the mailbox's limit, and Exchange never has to refuse.
 
+use std::time::Duration;
+
 use super::world::{MAILBOX, World, strict};
 
 #[tokio::test(start_paused = true)]
@@ -9,7 +11,7 @@ async fn a_burst_of_5000_messages_drains_at_the_permitted_rate_without_a_refusal
     let relay = world.relay().await;
     let began = world.now();
     relay.accept(MESSAGES as usize, 1).await;
-    relay.drained().await;
+    relay.drained(Duration::from_secs(1)).await;
     let minutes = world.now().duration_since(began).as_secs_f64() / 60.0;
     // The first minute's messages go at once; from then on 30 a minute.
     let rate = (MESSAGES - 30) as f64 / minutes;

@@ -1,5 +1,7 @@
 //! The connection ends at every octet, in turn: never lost, and twice only where the receiver had truly taken it.
 
+use std::time::Duration;
+
 use sandbox::{Action, Fault, Limits, Step};
 
 use super::world::{World, strict};
@@ -16,7 +18,7 @@ async fn copies(world: &World, faults: impl Iterator<Item = Fault>) -> Vec<u64> 
         let before = world.sandbox.statistics().messages;
         let id = world.sandbox.add_fault(fault.once()).unwrap();
         relay.accept(1, 1).await;
-        relay.drained().await;
+        relay.drained(Duration::from_secs(1)).await;
         world.sandbox.remove_fault(id);
         all.push(world.sandbox.statistics().messages - before);
     }

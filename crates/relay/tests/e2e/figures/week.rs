@@ -25,7 +25,7 @@ async fn a_week_of_bursts_with_a_kill_every_hour_never_exceeds_the_recipients_of
         relay.kill();
         relay = world.relay().await;
     }
-    relay.drained().await;
+    relay.drained(HOUR).await;
     let statistics = world.sandbox.statistics();
     let mailbox = statistics.mailboxes[MAILBOX];
     println!("{accepted} recipients, at most {} in any 24 hours", mailbox.most_recipients_in_a_day);

@@ -156,7 +156,8 @@ impl Relay {
         let body = writer.finish().await.unwrap();
         let recipient = |number| Recipient {
             forward_path: format!("<r{number}@example.com>").parse().unwrap(),
-            notify: None,
+            // Reports would be mail of their own.
+            notify: Some(smtp::Notify::Never),
             orcpt: None,
             state: RecipientState::fresh(),
         };
@@ -200,10 +201,10 @@ impl Relay {
         self.spool.counters().await.unwrap().handed_over
     }
 
-    /// Looks now and then until nothing waits.
-    pub(crate) async fn drained(&self) {
+    /// Looks so often until nothing waits.
+    pub(crate) async fn drained(&self, every: Duration) {
         while self.queued().await > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(every).await;
         }
     }
 
