@@ -1,8 +1,10 @@
 //! Tenants: their domains, their application, their paths, and what follows from it for routing.
 
 use queue::{LaneName, Plan, PoolSettings, Routes};
+use transport::SmtpKind;
 
 use crate::check::Checker;
+use crate::check::paths::Way;
 use crate::config::{Application, Expiring, ExpirySource, Lane};
 use crate::problem::Place;
 use crate::read::{At, Many};
@@ -85,6 +87,14 @@ impl Checker<'_> {
             let remedy = "give one of them a `name`; a mailbox can be in one pool only";
             (format!("two paths make the lane {name}"), remedy.to_owned())
         });
+        let counts = |way: &Way| way.lanes.iter().any(|lane| lane.kind == SmtpKind::Submission);
+        if external.is_some() && ways.len() == paths.value.len() && !ways.iter().any(|(way, _)| counts(way)) {
+            self.sink.warn(
+                tenant.place,
+                "external recipients are counted on paths of kind \"submission\", and this tenant has none",
+                "take `licences`, `trial` and `external_recipients_per_day` out",
+            );
+        }
         let first = ways.first().map(|(way, _)| way.pool.name.clone());
         for (way, place) in ways {
             self.add_budgets(&mut all.plan.budgets, way.budgets, place);

@@ -150,6 +150,9 @@ fn external_recipients_are_counted_for_the_whole_tenant_where_its_limit_is_known
     }
     let config = with("licences = 1\nexternal_recipients_per_day = 20000", one).unwrap();
     assert_eq!(warnings(&config), ["Exchange Online allows this tenant 10000 external recipients a day"]);
+    let config = with("trial = true", "{ kind = \"smarthost\", address = \"h.example\" }").unwrap();
+    let said = "external recipients are counted on paths of kind \"submission\", and this tenant has none";
+    assert_eq!((warnings(&config), config.plan.budgets.len()), (vec![said], 0));
     let config = with("licences = 1\ncloud = \"dod\"", one).unwrap();
     let said = "Microsoft limits a tenant's external recipients in the worldwide cloud only: they are not counted";
     assert_eq!((warnings(&config), config.plan.budgets.len()), (vec![said], 2));
