@@ -120,7 +120,9 @@ async fn report(context: &Context, message: &mut Message, to: &ForwardPath, fate
         owed(message, to, action, &"no path of its tenant carries mail of the relay's own");
         return;
     };
-    if action == Action::Delayed && carrier.pool == message.lane && carrier::is_stopped(context, &carrier.pool) {
+    // Never tried to an end that counts: it waits for its lane (something open, a budget used up), not for its recipients.
+    let waits_for_lane = message.attempts == 0 || carrier::is_stopped(context, &carrier.pool);
+    if action == Action::Delayed && carrier.pool == message.lane && waits_for_lane {
         // It would come when the mail goes on. Operators know of it.
         tracing::debug!(id = %message.id, "no delay is reported: the report would wait for the same lane");
         return;
