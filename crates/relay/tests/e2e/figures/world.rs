@@ -157,7 +157,7 @@ impl Relay {
         let recipient = |number| Recipient {
             forward_path: format!("<r{number}@example.com>").parse().unwrap(),
             // Reports would be mail of their own.
-            notify: Some(smtp::Notify::Never),
+            notify: Some(smtp::Notify { success: false, failure: false, delay: false }),
             orcpt: None,
             state: RecipientState::fresh(),
         };
