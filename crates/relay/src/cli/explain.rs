@@ -211,7 +211,7 @@ fn obstacles(status: &Status, lanes: &[&Lane]) -> Vec<String> {
         ));
         lines.push(format!("  remedy: {}", pause.remedy));
         lines.push(format!(
-            "  one message is tried at {}; `posthouse retry --path \"{name}\"` tries one now",
+            "  one message is tried at {}; `posthouse retry --path \"{scope} {name}\"` tries one now",
             show::clock(pause.probe_at)
         ));
     }
@@ -294,6 +294,7 @@ mod tests {
             "the pool contoso",
             "contoso/a@b.test, contoso/c@b.test",
             "the mailbox a@b.test does not work",
+            "retry --path \"mailbox a@b.test\"",
             "5.2.251",
             "Empty Sent Items.",
             "500 of 500 are used",

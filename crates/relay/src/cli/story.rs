@@ -1,6 +1,7 @@
 //! A message's story in words: the same for `message` and for `demo`.
 
 use api::{Outcome, RecipientState, Remote, Step, StoryEvent};
+use m365::{Catalogue, Certainty};
 
 use super::show;
 
@@ -47,9 +48,22 @@ fn attempted(lane: &str, took_ms: u64, outcomes: &[Outcome], notes: &[String]) -
     for outcome in outcomes {
         let whose = if several { format!(" for {}", outcome.recipients.join(", ")) } else { String::new() };
         lines.push(format!("  {}{whose}: {}", spoken(&outcome.outcome), told(outcome)));
-        lines.extend(outcome.hint.iter().map(|hint| format!("    meaning: {hint}")));
+        lines.extend(meaning(outcome).map(|hint| format!("    meaning: {hint}")));
     }
     lines
+}
+
+/// What was said of it at the time, else what the catalogue knows for certain of the remote's words.
+fn meaning(outcome: &Outcome) -> Option<String> {
+    let remote = match (&outcome.hint, &outcome.remote) {
+        (Some(hint), _) => return Some(hint.clone()),
+        (None, Some(remote)) if remote.code >= 400 => remote,
+        (None, _) => return None,
+    };
+    let status = remote.status.as_deref().unwrap_or_default();
+    let known =
+        Catalogue::builtin().explain(&format!("{} {status} {}", remote.code, remote.text)).into_iter().next()?;
+    (known.certainty == Certainty::Certain).then(|| format!("{} {}", known.meaning, known.remedy))
 }
 
 fn told(outcome: &Outcome) -> String {
@@ -155,6 +169,22 @@ mod tests {
         .unwrap();
         let wanted = ["waiting: refused", "  on the way: a fresh token was taken", "  meaning: renew the secret"];
         assert_eq!(lines(&event), wanted);
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_explained_is_told_with_what_the_catalogue_knows_for_certain() {
+        let told = |code: u16, status: &str, text: &str| {
+            let event: StoryEvent = serde_json::from_value(serde_json::json!({
+                "at": "2026-11-20T12:00:00Z", "event": "attempted", "lane": "contoso/next", "took_ms": 5,
+                "outcomes": [{"outcome": "bounced", "recipients": ["<a@b.test>"], "reason": "refused",
+                    "remote": {"host": "h", "code": code, "status": status, "text": text}}]
+            }))
+            .unwrap();
+            lines(&event).join("\n")
+        };
+        let known = told(550, "5.1.10", "RESOLVER.ADR.RecipientNotFound");
+        assert!(known.contains("    meaning: Recipient does not exist"), "{known}");
+        assert!(!told(450, "4.7.1", "Greylisted").contains("meaning"));
     }
 
     #[test]

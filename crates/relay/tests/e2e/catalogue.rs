@@ -163,7 +163,7 @@ impl Bench {
         let (settings, for_spool) = (config.spool.clone(), Arc::clone(&clock));
         let open = move || spool::Embedded::open(settings, for_spool, Arc::new(Metrics::default()));
         let spool = Arc::new(tokio::task::spawn_blocking(open).await.unwrap().unwrap());
-        let message = enqueued(&*spool, clock.now(), &config).await;
+        let message = enqueued(&spool, clock.now(), &config).await;
         Self { sandbox, clock, config, spool, message, _directory: directory }
     }
 
