@@ -4,9 +4,9 @@
 //! alerts. One task owns the scheduler and decides; attempts, claims and operators' words run as tasks of their own and
 //! report back to it, so that nothing slow ever holds up a decision.
 //!
-//! Never: a message lost or tried twice at once. A lease of the spool stands for every message that is held in memory
-//! here; an outcome that is known is kept and recorded again until the spool takes it, and never obtained a second time.
-//! A start on an empty ledger: nothing is sent before the spool has said what was sent before.
+//! Never: a message lost or tried twice at once; a start on an empty ledger. A lease of the spool stands for every message
+//! that is held in memory here; an outcome that is known is kept and recorded again until the spool takes it, and never
+//! obtained a second time; nothing is sent before the spool has said what was sent before the start.
 
 mod attempt;
 mod context;

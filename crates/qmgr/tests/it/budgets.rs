@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use posthouse_qmgr::Settings;
-use queue::{BudgetName, BudgetSettings, Clock, Counted};
+use queue::{BudgetName, BudgetSettings, Clock, Counted, Intake, NewMessage};
 
 use crate::relay::{Permits, Relay};
 use crate::remote::{Act, World};
@@ -52,6 +52,26 @@ async fn of_a_message_the_recipients_go_that_fit() {
     assert_eq!(queued, [false, false, false, true], "{message:#?}");
     wait(86_400).await;
     assert!(handed_over(&relay.message(id)), "{:#?}", relay.message(id));
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn external_mail_under_the_providers_own_domain_has_a_budget_of_its_own() {
+    let change = |settings: &mut Settings| {
+        settings.plan.pools[0].provider_domain = Some("lent.example".into());
+        daily(Counted::ExternalUnderProviderDomain, 1)(settings);
+    };
+    let relay = Relay::start_with(&World::new(1), START, &ONE, change);
+    let mut ids = Vec::new();
+    for sender in ["<a@tenant.lent.example>", "<b@LENT.example>", "<c@notlent.example>"] {
+        let from = |message: &mut NewMessage| message.reverse_path = sender.parse().unwrap();
+        let message = relay.spooled_as("alpha", 2, false, from).await.unwrap();
+        ids.push(message.id);
+        relay.handle.arrived(message);
+    }
+    wait(120).await;
+    let left = |id| relay.message(id).recipients.iter().filter(|recipient| recipient.state.is_queued()).count();
+    assert_eq!(ids.into_iter().map(left).collect::<Vec<_>>(), [1, 2, 0]);
     relay.stop().await;
 }
 
