@@ -203,11 +203,17 @@ fn bare<'a>(rows: Vec<&'a Row>, quoted: &Quoted) -> (Vec<&'a Row>, Certainty) {
     }
 }
 
-/// Exact codes before ranges, then the exact reply code, then what is met at once before what a report says.
-fn order(row: &Row, quoted: &Quoted) -> (bool, Option<Fit>, bool) {
+/// Exact codes before ranges, then the exact reply code, then what is met most before what only a report says.
+fn order(row: &Row, quoted: &Quoted) -> (bool, Option<Fit>, u8) {
     let range = matches!(row.pattern, CodePattern::Range(..));
     let fit = quoted.number.and_then(|number| row.replies.fit(number));
-    (range, fit, row.where_ == Where::Ndr)
+    let met = match row.where_ {
+        Where::Submission => 0,
+        Where::Any => 1,
+        Where::Mx | Where::Connector | Where::Direct | Where::Hve | Where::Delivery => 2,
+        Where::Ndr => 3,
+    };
+    (range, fit, met)
 }
 
 /// Of rows that all apply, those that come first.

@@ -101,20 +101,20 @@ pub(super) fn by_digit(quoted: &Quoted) -> Option<Explanation> {
             "Refused for now: the first digit 4 promises that it may be accepted later.",
             Move::Nobody,
             "Nothing at first. If it lasts, read the text: it is the server's own.",
-            "No row of its table knows it, so it goes by the first digit: it tries again with growing waits. Before there is \
-             a message (greeting, EHLO, STARTTLS, AUTH) it rests or stops the path and tries one message now and then; nothing \
+            "What no row of its table knows goes by the first digit: it tries again with growing waits. Before there is a \
+             message (greeting, EHLO, STARTTLS, AUTH) it rests or stops the path and tries one message now and then; nothing \
              bounces.",
         ),
         (5, subject) => (
             "Refused for good: the first digit 5 says that the same message will be refused again.",
-            match subject {
-                Some(1 | 6) => Move::Sender,
-                Some(5) => Move::Relay,
+            match (subject, quoted.number) {
+                (Some(1 | 6), _) => Move::Sender,
+                (Some(5), _) | (_, Some(500..=504 | 530..=538)) => Move::Relay,
                 _ => Move::Recipient,
             },
             "Read the text: it is the server's own, and often names a page or a person to ask.",
-            "No row of its table knows it, so it goes by the first digit: the recipients that it is said of are given up, and \
-             the sender is told. Before there is a message (greeting, EHLO, STARTTLS, AUTH) it stops the path instead, keeps \
+            "What no row of its table knows goes by the first digit: the recipients that it is said of are given up, and the \
+             sender is told. Before there is a message (greeting, EHLO, STARTTLS, AUTH) it stops the path instead, keeps \
              the mail and tries one message now and then.",
         ),
         _ => return None,
@@ -130,7 +130,7 @@ pub(super) fn by_digit(quoted: &Quoted) -> Option<Explanation> {
         origin: Origin::Smtp,
         certainty: Certainty::FirstDigit,
         text: None,
-        meaning: format!("{meaning}{about}{more}"),
+        meaning: format!("{meaning}{}{about}{more}", quoted.number.map_or("", by_number)),
         whose_move,
         remedy: remedy.to_owned(),
         note: None,
@@ -139,4 +139,24 @@ pub(super) fn by_digit(quoted: &Quoted) -> Option<Explanation> {
         evidence: None,
         reference: None,
     })
+}
+
+/// What RFC 5321 §4.2.3 and RFC 4954 §6 say of the reply code.
+fn by_number(number: u16) -> &'static str {
+    match number {
+        421 => " The server closes the connection.",
+        450 => " The mailbox cannot be reached now: busy, or greylisted.",
+        451 => " The server failed.",
+        452 => " The server has no room, or too many recipients were named.",
+        454 => " The login, or TLS, cannot be served now.",
+        500..=504 => " The server does not understand the command.",
+        530 => " The server wants a login, or TLS, first.",
+        534 | 538 => " The server wants a stronger login, or TLS before it.",
+        535 => " The login is wrong or not allowed.",
+        550 => " The mailbox does not exist, or policy forbids it.",
+        552 => " The message is too large, or the mailbox is full.",
+        553 => " The address is not allowed.",
+        554 => " The message, or the whole session, is refused.",
+        _ => "",
+    }
 }

@@ -429,7 +429,8 @@ fn too_much_is_told_by_what_was_too_much_and_opens_no_breaker() {
         ("4.3.2", "sender thread limit", Excess::Connections),
         ("*", "IB007", Excess::Connections),
         ("5.2.0", "SubmissionQuotaExceeded", Excess::Recipients),
-        ("5.2.2", "Submission quota", Excess::Recipients),
+        // It does not say whether the day's recipients are used up, or the minute's messages.
+        ("5.2.2", "Submission quota", Excess::Unknown),
         ("5.1.90", "", Excess::Recipients),
         ("5.7.232", "", Excess::External),
         ("5.7.233", "", Excess::External),

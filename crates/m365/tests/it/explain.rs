@@ -64,6 +64,10 @@ fn a_report_of_undeliverable_mail_is_read() {
 fn an_ambiguous_code_gives_its_meanings_best_first() {
     let found = explain("4.3.2");
     assert!(found.len() > 3 && found.iter().all(|one| one.certainty == Certainty::Possible), "{found:#?}");
+    assert!(
+        found[0].text.as_deref().is_some_and(|text| text.contains("Concurrent")),
+        "the commonest first: {found:#?}"
+    );
     let found = explain("432 4.3.2");
     assert!(found[0].text.as_deref().is_some_and(|text| text.contains("Concurrent")), "{found:#?}");
     let found = explain("432");
@@ -126,6 +130,7 @@ fn an_unknown_answer_is_explained_by_its_first_digit() {
         ("550 5.9.9 never", "Refused for good"),
         ("5.1.99", "about an address"),
         ("550", "give the whole reply"),
+        ("535", "login is wrong"),
         ("250 2.0.0 OK", "The server said yes"),
     ] {
         let found = explain(text);
