@@ -76,8 +76,10 @@ fn a_dead_secret_gives_one_notice_with_the_remedy_and_one_when_it_is_cured_also_
     assert!(relay.stop().success());
 
     let relay = Relay::start(&simulated.config);
-    let status = relay.json(&["status", "--json"]);
-    assert_eq!(status["breakers"][0]["code"], "AADSTS7000215", "open over the restart: {status}");
+    eventually("the breaker is open over the restart", || {
+        let status = relay.json(&["status", "--json"]);
+        (status["breakers"][0]["code"] == "AADSTS7000215").then_some(())
+    });
     simulated.write_secret(simulated.sandbox.endpoints().client_secret.as_str());
     assert!(relay.command(&["retry", "--path", "contoso/submission/relay@contoso.test"]).status.success());
     simulated.arrived(5);
