@@ -42,6 +42,8 @@ pub(super) struct Manner {
     pub(super) patience: u32,
     /// A refusal halves it whatever was in use (connections); else it becomes a bit less than what was in use.
     pub(super) halves: bool,
+    /// There is no limit but those that refusals teach: what was in use at the first one is known to be too much.
+    pub(super) guessed: bool,
 }
 
 #[derive(Debug)]
@@ -232,7 +234,7 @@ impl Learnt {
         Self {
             limit: in_force,
             safe: in_force,
-            refused: None,
+            refused: manner.guessed.then_some(in_force + 1),
             origin: in_force,
             reason: String::new(),
             at: never(),
@@ -331,7 +333,7 @@ impl Learnt {
     fn is_of_use(&self, ceiling: u64, manner: &Manner, now: Timestamp) -> bool {
         let back = self.settled && self.limit >= self.safe && self.refused.is_none();
         let forgotten = now >= later(self.at, FORGOTTEN.max(manner.window.saturating_mul(2 * LONG_WINDOWS)));
-        let grown = self.safe >= ceiling && self.limit >= ceiling;
+        let grown = self.settled && self.safe >= ceiling && self.limit >= ceiling;
         let chance = back && self.safe >= self.origin;
         !(forgotten || grown || chance)
     }

@@ -16,8 +16,8 @@ use crate::{BudgetName, BudgetSettings, BudgetStatus, Class, Counted, LaneName};
 
 /// Ticks of a window that only watches.
 const WATCH_TICK: Duration = Duration::from_secs(1);
-/// The rate of a lane without a limit, in messages, above which nothing is learnt from less.
-const WATCHED_AT_LEAST: u64 = 10;
+/// In a lane without a limit no lower rate is taken for one, in messages a minute.
+const WATCHED_AT_LEAST: u64 = 30;
 /// A limit in doubt that would stop mail for long is tried out now and then by one message: a part of the window, between
 /// these, and longer with each refusal.
 const TRIAL_PARTS: u32 = 96;
@@ -65,7 +65,7 @@ impl Budget {
     pub(super) fn new(settings: BudgetSettings) -> Self {
         let window = Window::new(settings.window);
         let refused = Window::new(settings.window);
-        let manner = Manner { window: settings.window, patience: 1, halves: false };
+        let manner = Manner { window: settings.window, patience: 1, halves: false, guessed: false };
         let settings = BudgetSettings { limit: settings.limit.max(1), ..settings };
         Self {
             settings,
@@ -95,7 +95,8 @@ impl Budget {
             warm_up: None,
         };
         let coarse = || Window::coarse(window, WATCH_TICK);
-        Self { watching: true, window: coarse(), refused: coarse(), ..Self::new(settings) }
+        let adaptive = Adaptive::new(Manner { window, patience: 1, halves: false, guessed: true });
+        Self { watching: true, window: coarse(), refused: coarse(), adaptive, ..Self::new(settings) }
     }
 
     pub(super) fn settings(&self) -> &BudgetSettings {
@@ -192,7 +193,7 @@ impl Budget {
             true => (evidence.level + 1).max(WATCHED_AT_LEAST),
             false => self.limit(now),
         };
-        let ceiling = if self.is_asleep() { from } else { self.ceiling(now) };
+        let ceiling = if self.is_asleep() { beyond(from) } else { self.ceiling(now) };
         let to = self.adaptive.refuse(evidence, from, ceiling, next_serial, reason)?;
         self.wait_after_refusal(to, wait.unwrap_or_default(), now);
         Some(Cut { from, to })
@@ -251,7 +252,7 @@ impl Budget {
     /// As configured, in a warm-up the step's.
     pub(super) fn ceiling(&self, now: Timestamp) -> u64 {
         if self.watching {
-            return self.adaptive.origin().unwrap_or(u64::MAX);
+            return self.adaptive.origin().map_or(u64::MAX, beyond);
         }
         self.step(now).map_or(self.settings.limit, |(limit, _)| limit)
     }
@@ -400,4 +401,9 @@ impl Budget {
             self.trial_at = Some(later(now, wait));
         }
     }
+}
+
+/// So much more than what was once refused has worked: the limit is gone.
+fn beyond(refused: u64) -> u64 {
+    refused.saturating_add(refused / 2)
 }

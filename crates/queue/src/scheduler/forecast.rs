@@ -27,7 +27,7 @@ const AHEAD: f64 = 24.0 * 3_600.0;
 /// No drain is looked at for longer.
 const HORIZON: f64 = 60.0 * 24.0 * 3_600.0;
 /// Steps times lanes, at most: this bounds the time that it takes.
-const WORK: usize = 600_000;
+const WORK: usize = 200_000;
 const FEWEST_STEPS: usize = 400;
 const MOST_STEPS: usize = 8_000;
 /// A window is kept entry by entry if it is so many steps long.

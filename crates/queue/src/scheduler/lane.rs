@@ -10,7 +10,7 @@ use crate::retry::{later, sooner};
 use crate::{Cost, LaneSettings, MessageId};
 
 /// How the number of connections is learnt: it is in full use at once, but a few successes prove little.
-const CONNECTIONS: Manner = Manner { window: Duration::from_secs(60), patience: 10, halves: true };
+const CONNECTIONS: Manner = Manner { window: Duration::from_secs(60), patience: 10, halves: true, guessed: false };
 /// A throttle without a wait of its own holds the lane for this long; longer each time in a row, up to 16 times.
 const BREATH: Duration = Duration::from_secs(1);
 /// Weight of the last attempt in the mean duration.

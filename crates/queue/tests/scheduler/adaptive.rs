@@ -66,6 +66,16 @@ fn a_limit_halved_at_the_far_side_is_found_with_few_refusals_and_left_behind_whe
 }
 
 #[test]
+fn a_limit_just_below_the_configured_one_is_learnt_for_good() {
+    for most in [24, 27, 29] {
+        let mut it = Simulation::new(thirty_a_minute(), per_minute(most), Demand::Endless, 7);
+        let all = it.run(12 * HOUR);
+        assert!(all.refused_of_10_000() < 50, "{most}: {all:?}");
+        assert!(all.taken >= 94 * most * 60 * 12 / 100, "{most}: {all:?}");
+    }
+}
+
+#[test]
 fn bursts_find_a_halved_limit_as_well() {
     for seed in 1..3 {
         for counts_refused in [false, true] {
@@ -135,7 +145,7 @@ fn a_lane_without_a_limit_learns_one_from_its_rate_and_forgets_it_when_it_is_gon
     let first = it.run(HOUR);
     assert!(first.taken >= 95 * 120 * 60 / 100, "{first:?}");
     let later = it.run(5 * HOUR);
-    assert!(later.refused_of_10_000() < 100 && later.taken >= 97 * 5 * 120 * 60 / 100, "{later:?}");
+    assert!(later.refused_of_10_000() < 100 && later.taken >= 95 * 5 * 120 * 60 / 100, "{later:?}");
     let status = it.driver.status(it.now);
     assert!((108..=132).contains(&it.limit(learnt)), "{status:?}");
     assert_eq!(status.lanes[0].budgets, [budget_name(learnt)]);

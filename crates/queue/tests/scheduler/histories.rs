@@ -289,7 +289,9 @@ impl History {
             self.store.put(&pool, class, now, id);
         }
         for pool in &self.plan.pools {
-            [Class::Urgent, Class::New, Class::Deferred].map(|class| self.it.handle_due_at(&pool.name, class, now));
+            for class in [Class::Urgent, Class::New, Class::Deferred] {
+                self.it.handle_due_at(&pool.name, class, now);
+            }
         }
     }
 }
