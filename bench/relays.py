@@ -157,8 +157,8 @@ def throughput(work, arguments):
 def ledger(work, arguments):
     """Aim: the budgets cost less than a twentieth of the CPU a message."""
     def limited(group, work, port, sink, environment=None):
-        return posthouse(group, work, port, sink, environment, "external_recipients_per_day = 1000000000",
-                         "messages_per_minute = 100000000\n            recipients_per_day = 1000000000")
+        return posthouse(group, work, port, sink, environment, "external_recipients_per_day = 100000000",
+                         "messages_per_minute = 10000000\n            recipients_per_day = 100000000")
     medians = compare(work, "10 KB messages, 20 sessions, one message a session; with budgets: messages a minute, recipients "
                       "a day, the tenant's external recipients", arguments.rounds, arguments.count, 20, False,
                       relays={"posthouse": posthouse, "with budgets": limited})

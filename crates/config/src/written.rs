@@ -200,7 +200,7 @@ table! {
         /// Connections at once. Exchange Online allows 3 to a mailbox.
         connections: Optional<Whole<1, 1000>>, otherwise "3 for `submission`, 20 for `smarthost`", example "3";
         /// Messages in any 60 seconds. Exchange Online allows 30 to a mailbox.
-        messages_per_minute: Optional<Whole<1, 100_000>>, otherwise "30 for `submission`, no limit for `smarthost`", example "30";
+        messages_per_minute: Optional<Whole<1, 10_000_000>>, otherwise "30 for `submission`, no limit for `smarthost`", example "30";
         /// Recipients in any 24 hours. Exchange Online allows 10,000 to a mailbox; the tenant's outbound spam policy may allow fewer.
         recipients_per_day: Optional<Whole<1, 100_000_000>>, otherwise "10000 for `submission`, no limit for `smarthost`", example "10000";
         /// Recipients of one transaction; a message with more goes in several. Exchange Online takes 500 from a mailbox, up to 1,000 if
