@@ -95,8 +95,8 @@ pub struct WatchSettings {
 pub struct ReportSettings {
     /// Our name, in `Reporting-MTA` and in ids.
     pub hostname: String,
-    /// At most so many single reports to an owner for one cause within `digest`; what comes after goes into a digest.
-    /// Default 3.
+    /// At most so many single reports to an owner for one cause within `digest`, and ten times as many to one reader in all;
+    /// what comes after goes into a digest. A sender's reports are counted only where they come from a mailbox. Default 3.
     pub singles: u32,
     /// A digest leaves so long after its first entry. Default 15 minutes.
     pub digest: Duration,

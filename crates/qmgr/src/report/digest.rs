@@ -1,8 +1,9 @@
-//! Owners of devices: a few reports for each cause, then one digest of the rest.
+//! A few reports, then one digest of the rest: for owners of devices, and for senders whose reports come from a mailbox, of
+//! which each costs a part of what that mailbox may send.
 //!
-//! In: failures and delays of mail whose reports an owner reads. Out: which of them are told singly; the others are kept in
-//! the spool, under keys of ours, until their digest leaves. Never: more single reports for one cause than are allowed within
-//! the time of a digest; an entry lost by a crash; a digest without bounds.
+//! In: failures and delays. Out: which of them are told singly; the others are kept in the spool, under keys of ours, until
+//! their digest leaves. Never: more single reports to one reader, or to an owner for one cause, than are allowed within the
+//! time of a digest; an entry lost by a crash; a digest without bounds.
 //!
 //! All state is in the spool. Chunks of a digest are read, changed and written by one task at a time.
 
@@ -20,9 +21,14 @@ use super::fate::Fate;
 use super::{letter, post, table};
 use crate::context::Context;
 
-/// When single reports were made: `report/single/<owner>/<cause>`.
+/// When single reports were made: `report/single/<reader>/<cause>`, and `report/single/<reader>/all`.
 const SINGLES: &str = "report/single/";
-/// Chunks of digests: `report/digest/<owner>/<number>`.
+const ALL: &str = "all";
+/// Single reports to one reader, whatever their causes: so many times those for one cause, and never more than the second
+/// number, whose times the spool can remember under one key.
+const CAUSES: u32 = 10;
+const MOST: u32 = 1_000;
+/// Chunks of digests: `report/digest/<reader>/<number>`.
 const DIGESTS: &str = "report/digest/";
 /// A chunk with so many octets gets no more entries: each is written anew with every entry, and the spool takes 64 KiB.
 const CHUNK: usize = 8 * 1_024;
@@ -45,7 +51,7 @@ pub(super) struct Shared {
     pub(super) digested: usize,
 }
 
-/// A part of what an owner will be told.
+/// A part of what a reader will be told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Chunk {
     pub(super) to: ForwardPath,
@@ -96,40 +102,67 @@ pub(super) async fn share(
     now: Timestamp,
 ) -> Result<Shared, SpoolError> {
     let tenant = carrier::tenant(context, message).unwrap_or_default();
-    let owner = cause::name(&[tenant, &to.to_string()]);
+    let reader = cause::name(&[tenant, &to.to_string()]);
     let mut causes: BTreeMap<String, Vec<Fate>> = BTreeMap::new();
     fates.into_iter().for_each(|fate| causes.entry(cause::key(&fate)).or_default().push(fate));
+    let singles = context.reports.singles;
     let _book = BOOK.lock().await;
+    let mut all = Singles::read(context, &reader, ALL, singles.saturating_mul(CAUSES).min(MOST), now).await?;
+    let may_be_single = all.have_room();
     let mut shared = Shared { single: Vec::new(), digested: 0 };
     for (cause, fates) in causes {
-        if may_be_single(context, &format!("{SINGLES}{owner}/{cause}"), now).await? {
+        if may_be_single && (message.report_to.is_none() || is_new(context, &reader, &cause, now).await?) {
             shared.single.extend(fates);
         } else {
-            let mut digest = Tail::read(context, &owner).await?;
+            let mut digest = Tail::read(context, &reader).await?;
             digest.add(message, (to, tenant), &cause, &fates, now);
             digest.store(context).await?;
             shared.digested += fates.len();
         }
     }
+    if !shared.single.is_empty() {
+        all.note(context, now).await?;
+    }
     shared.single.sort_by_key(|fate| fate.index);
     Ok(shared)
 }
 
-/// Whether one more single report may be made, which is noted.
-async fn may_be_single(context: &Context, key: &str, now: Timestamp) -> Result<bool, SpoolError> {
-    let known = context.spool.remembered(key).await?;
-    let mut made: Vec<Timestamp> = known
-        .iter()
-        .find(|(name, _)| name == key)
-        .and_then(|(_, value)| serde_json::from_str(value).ok())
-        .unwrap_or_default();
-    made.retain(|at| is_recent(context, *at, now));
-    let may = made.len() < usize::try_from(context.reports.singles).unwrap_or(usize::MAX);
-    if may {
-        made.push(now);
-        context.spool.remember(key, serde_json::to_string(&made).ok().as_deref()).await?;
+/// Whether one more single report may be made for that cause, which is noted.
+async fn is_new(context: &Context, reader: &str, cause: &str, now: Timestamp) -> Result<bool, SpoolError> {
+    let mut singles = Singles::read(context, reader, cause, context.reports.singles.min(MOST), now).await?;
+    let room = singles.have_room();
+    if room {
+        singles.note(context, now).await?;
     }
-    Ok(may)
+    Ok(room)
+}
+
+/// When single reports of a kind were made, of late.
+struct Singles {
+    key: String,
+    made: Vec<Timestamp>,
+    most: usize,
+}
+
+impl Singles {
+    async fn read(context: &Context, reader: &str, what: &str, most: u32, now: Timestamp) -> Result<Self, SpoolError> {
+        let key = format!("{SINGLES}{reader}/{what}");
+        let known = context.spool.remembered(&key).await?;
+        let known = known.iter().find(|(name, _)| *name == key);
+        let mut made: Vec<Timestamp> =
+            known.and_then(|(_, value)| serde_json::from_str(value).ok()).unwrap_or_default();
+        made.retain(|at| is_recent(context, *at, now));
+        Ok(Self { key, made, most: usize::try_from(most).unwrap_or(usize::MAX) })
+    }
+
+    fn have_room(&self) -> bool {
+        self.made.len() < self.most
+    }
+
+    async fn note(&mut self, context: &Context, now: Timestamp) -> Result<(), SpoolError> {
+        self.made.push(now);
+        context.spool.remember(&self.key, serde_json::to_string(&self.made).ok().as_deref()).await
+    }
 }
 
 /// Within the time of a digest, whichever way the clock was set.
@@ -137,9 +170,9 @@ fn is_recent(context: &Context, at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at).unsigned_abs() < context.reports.digest
 }
 
-/// The end of one owner's digest, to which entries are added.
+/// The end of one reader's digest, to which entries are added.
 struct Tail {
-    owner: String,
+    reader: String,
     /// Chunks there are.
     count: usize,
     /// The last one, and how many octets it has.
@@ -148,10 +181,10 @@ struct Tail {
 }
 
 impl Tail {
-    async fn read(context: &Context, owner: &str) -> Result<Self, SpoolError> {
-        let known = context.spool.remembered(&format!("{DIGESTS}{owner}/")).await?;
+    async fn read(context: &Context, reader: &str) -> Result<Self, SpoolError> {
+        let known = context.spool.remembered(&format!("{DIGESTS}{reader}/")).await?;
         let last = known.last().and_then(|(_, value)| Some((serde_json::from_str(value).ok()?, value.len())));
-        Ok(Self { owner: owner.to_owned(), count: known.len(), last, changed: false })
+        Ok(Self { reader: reader.to_owned(), count: known.len(), last, changed: false })
     }
 
     /// A message that is told of again after a crash is there already, and not added.
@@ -197,22 +230,22 @@ impl Tail {
     async fn store(&self, context: &Context) -> Result<(), SpoolError> {
         let Some((chunk, _)) = self.last.as_ref().filter(|_| self.changed) else { return Ok(()) };
         let value = serde_json::to_string(chunk).map_err(|error| SpoolError::Failed(error.to_string()))?;
-        let key = format!("{DIGESTS}{}/{:04}", self.owner, self.count.saturating_sub(1));
+        let key = format!("{DIGESTS}{}/{:04}", self.reader, self.count.saturating_sub(1));
         context.spool.remember(&key, Some(&value)).await
     }
 }
 
-/// All of one owner's digest.
+/// All of one reader's digest.
 struct Digest {
-    owner: String,
+    reader: String,
     keys: Vec<String>,
     chunks: Vec<Chunk>,
 }
 
 impl Digest {
-    fn of(owner: String, known: Vec<(String, String)>) -> Self {
+    fn of(reader: String, known: Vec<(String, String)>) -> Self {
         let chunks = known.iter().filter_map(|(_, value)| serde_json::from_str(value).ok()).collect();
-        Self { owner, chunks, keys: known.into_iter().map(|(key, _)| key).collect() }
+        Self { reader, chunks, keys: known.into_iter().map(|(key, _)| key).collect() }
     }
 
     async fn forget(&self, context: &Context) -> Result<(), SpoolError> {
@@ -256,7 +289,7 @@ fn kept(text: &str, octets: usize) -> String {
 /// What the task that sends digests knows between two rounds.
 #[derive(Default)]
 pub(super) struct Rounds {
-    /// Owners whose digest has no way to go: told once.
+    /// Readers whose digest has no way to go: told once.
     stuck: HashSet<String>,
 }
 
@@ -277,15 +310,15 @@ impl Rounds {
                 context.spool.remember(&key, None).await?;
             }
         }
-        let mut owners: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        let mut readers: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for (key, value) in context.spool.remembered(DIGESTS).await? {
-            let owner =
+            let reader =
                 key.strip_prefix(DIGESTS).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
-            owners.entry(owner).or_default().push((key, value));
+            readers.entry(reader).or_default().push((key, value));
         }
-        self.stuck.retain(|owner| owners.contains_key(owner));
-        for (owner, known) in owners {
-            let digest = Digest::of(owner, known);
+        self.stuck.retain(|reader| readers.contains_key(reader));
+        for (reader, known) in readers {
+            let digest = Digest::of(reader, known);
             match digest.chunks.first() {
                 Some(first) if is_recent(context, first.since, now) => {}
                 Some(first) => self.send(context, &digest, first, now).await?,
@@ -306,7 +339,7 @@ impl Rounds {
         now: Timestamp,
     ) -> Result<(), SpoolError> {
         let Some(carrier) = carrier::of_tenant(context, &first.tenant) else {
-            if self.stuck.insert(digest.owner.clone()) {
+            if self.stuck.insert(digest.reader.clone()) {
                 tracing::warn!(
                     to = %first.to,
                     tenant = first.tenant,

@@ -127,8 +127,9 @@ async fn report(context: &Context, message: &mut Message, to: &ForwardPath, fate
         tracing::debug!(id = %message.id, "no delay is reported: the report would wait for the same lane");
         return;
     }
-    let to_owner = message.report_to.is_some() && matches!(action, Action::Failed | Action::Delayed);
-    let fates = match to_owner {
+    // With the null reverse-path a sender gets a report for every message (RFC 3461 §6): programs read them.
+    let counted = message.report_to.is_some() || carrier.notice;
+    let fates = match counted && matches!(action, Action::Failed | Action::Delayed) {
         true => match digest::share(context, message, to, fates, now).await {
             Ok(shared) => {
                 if shared.digested > 0 {

@@ -26,7 +26,7 @@ pub(super) fn digest(hostname: &str, chunks: &[Chunk], now: Timestamp) -> (Strin
     let since = chunks.first().map_or(now, |chunk| chunk.since);
     let mut text = format!(
         "This is the mail relay {hostname}.\n\n\
-         Mail of devices and programs whose reports you read has fared badly:\n\
+         Mail from you, or from devices and programs that report to you, fares badly:\n\
          {what} (recipients), from {} to {}.\n\
          Each cause is explained once, with the messages that suffered from it.\n",
         time(since),
@@ -37,7 +37,7 @@ pub(super) fn digest(hostname: &str, chunks: &[Chunk], now: Timestamp) -> (Strin
         cause.write(&mut text, number + 1, &mut room);
     }
     if beyond > 0 {
-        let _ = writeln!(text, "\nThere were {beyond} recipients more, of causes that are not listed.");
+        let _ = writeln!(text, "\nThere are {beyond} recipients more, for whom there was no room here.");
     }
     text.push_str(
         "\n`posthouse message ID` on the relay tells the whole story of a message.\n\

@@ -283,6 +283,42 @@ async fn senders_are_told_of_every_message() {
     office.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn many_causes_together_have_a_bound_too() {
+    let office = Office::start();
+    for n in 0..50_u8 {
+        let cause = char::from(b'a' + n % 25).to_string().repeat(1 + usize::from(n) / 25);
+        office.alpha().says(vec![refused(&cause)]);
+        office.accept(1, owned).await;
+        wait(1).await;
+    }
+    assert_eq!(office.spool.reports().len(), 30);
+    wait(16 * 60).await;
+    let reports = office.spool.reports();
+    let (entries, text) = digest(&office, &reports[30]);
+    assert_eq!((reports.len(), entries, text.matches("Cause ").count()), (31, 20, 20), "{text}");
+    office.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_mailbox_may_send_is_not_used_up_by_reports_to_one_sender() {
+    let office = Office::open(&Keeper::new(), &[("alpha", "contoso", false, Some("relay@contoso.com"))]);
+    *office.alpha().always.lock().unwrap() = Some(refused("no"));
+    for _ in 0..100 {
+        office.accept(1, |_| {}).await;
+    }
+    while office.spool.memory.queued() > 0 {
+        wait(1).await;
+    }
+    assert_eq!(office.spool.reports().len(), 30, "one for each message, and then no more");
+    wait(16 * 60).await;
+    let reports = office.spool.reports();
+    let (entries, text) = digest(&office, &reports[30]);
+    assert_eq!((reports.len(), entries), (31, 70), "{text}");
+    assert_eq!(reports[30].recipients[0].forward_path, reports[0].recipients[0].forward_path);
+    office.stop().await;
+}
+
 #[test]
 fn a_digest_survives_the_end_of_the_relay() {
     let spool = Keeper::new();
