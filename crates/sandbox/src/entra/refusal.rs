@@ -31,13 +31,7 @@ impl Refusal {
     }
 
     fn status(&self) -> StatusCode {
-        match self.error() {
-            "invalid_client" => StatusCode::UNAUTHORIZED,
-            "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-            "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
-            _ if self.number == 90055 => StatusCode::TOO_MANY_REQUESTS,
-            _ => StatusCode::BAD_REQUEST,
-        }
+        if self.number == 90055 { StatusCode::TOO_MANY_REQUESTS } else { status_of(self.error()) }
     }
 
     /// As Entra sends it.
@@ -63,6 +57,20 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
+    }
+}
+
+/// An error of RFC 6749 §5.2 and nothing else: no number, no description.
+pub(crate) fn bare(error: &str) -> Response {
+    (status_of(error), axum::Json(json!({ "error": error }))).into_response()
+}
+
+fn status_of(error: &str) -> StatusCode {
+    match error {
+        "invalid_client" => StatusCode::UNAUTHORIZED,
+        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 

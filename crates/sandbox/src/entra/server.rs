@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::request::TokenRequest;
 use crate::ca::TlsFault;
 use crate::faults::{Action, Circumstance, Step, Struck};
@@ -147,6 +147,7 @@ fn refuse(world: &World, refusal: &Refusal) -> Response {
 fn on_demand(world: &World, action: &Action) -> Response {
     match action {
         Action::Aadsts(number) => Refusal::usual(*number).response(world.clock.real()),
+        Action::Oauth(error) => refusal::bare(error),
         Action::Http(status) => {
             StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE).into_response()
         }

@@ -218,7 +218,9 @@ impl Dialogue {
                 self.cut_at = Some(octets);
                 self.rule(question)
             }
-            Action::Tls(_) | Action::Aadsts(_) | Action::Http(_) | Action::Garbage => self.rule(question),
+            Action::Tls(_) | Action::Aadsts(_) | Action::Oauth(_) | Action::Http(_) | Action::Garbage => {
+                self.rule(question)
+            }
         }
     }
 

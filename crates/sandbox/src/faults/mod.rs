@@ -65,6 +65,8 @@ pub enum Action {
     Tls(TlsFault),
     /// At `token`: Entra's refusal of this number.
     Aadsts(u32),
+    /// At `token`: this OAuth error, with nothing else.
+    Oauth(String),
     /// At `token`: this HTTP status and an empty body.
     Http(u16),
     /// At `token`: status 200 and a body that is no JSON.
@@ -180,7 +182,7 @@ impl Fault {
             Action::DisconnectAfter(_) => matches!(self.at, Step::Connect | Step::Content),
             Action::CutReply(_) => question,
             Action::Tls(_) => matches!(self.at, Step::Tls | Step::TokenTls),
-            Action::Aadsts(_) | Action::Garbage => self.at == Step::Token,
+            Action::Aadsts(_) | Action::Oauth(_) | Action::Garbage => self.at == Step::Token,
             Action::Http(status) => self.at == Step::Token && (200..=599).contains(status),
         };
         if fits { Ok(()) } else { Err(FaultError::Misplaced) }
@@ -251,6 +253,8 @@ mod tests {
             (Fault::at(Step::Token).reply("451 4.7.0 x"), false),
             (Fault::at(Step::Token).action(Action::Aadsts(7000222)), true),
             (Fault::at(Step::Mail).action(Action::Aadsts(7000222)), false),
+            (Fault::at(Step::Token).action(Action::Oauth("invalid_client".to_owned())), true),
+            (Fault::at(Step::Auth).action(Action::Oauth("invalid_client".to_owned())), false),
             (Fault::at(Step::Tls).action(Action::Tls(TlsFault::Close)), true),
             (Fault::at(Step::Content).action(Action::DisconnectAfter(10)), true),
             (Fault::at(Step::End).reply("354 go on"), false),

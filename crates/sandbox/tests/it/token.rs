@@ -216,6 +216,8 @@ async fn the_endpoint_fails_on_demand_and_recovers() {
         (Action::Aadsts(7000222), 401, Some("invalid_client")),
         (Action::Aadsts(90033), 503, Some("temporarily_unavailable")),
         (Action::Aadsts(50196), 500, Some("server_error")),
+        (Action::Oauth("invalid_client".to_owned()), 401, Some("invalid_client")),
+        (Action::Oauth("unheard_of".to_owned()), 400, Some("unheard_of")),
         (Action::Http(502), 502, None),
         (Action::Garbage, 200, None),
     ] {
@@ -224,7 +226,7 @@ async fn the_endpoint_fails_on_demand_and_recovers() {
         assert_eq!((got, body["error"].as_str()), (status, error));
         assert_eq!(request(&sandbox, &tenant, &[]).await.0, 200);
     }
-    assert_eq!(sandbox.statistics().faults, 5);
+    assert_eq!(sandbox.statistics().faults, 7);
     sandbox.stop().await;
 }
 
