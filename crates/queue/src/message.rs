@@ -113,6 +113,10 @@ impl RecipientState {
     pub fn is_queued(&self) -> bool {
         matches!(self, Self::Queued { .. })
     }
+    /// `Queued`, and no attempt has come to it: it goes before those that were tried in vain.
+    pub fn is_untried(&self) -> bool {
+        matches!(self, Self::Queued { last: None, .. })
+    }
 }
 
 /// Why a message is not tried although it is due.

@@ -44,14 +44,14 @@ pub struct Terms<'a> {
 pub fn settle(mut message: Message, report: &AttemptReport, terms: &Terms<'_>, now: Timestamp, random: u32) -> Message {
     let policy = terms.retry;
     let mut settled = 0;
-    for (indices, outcome) in &report.results {
+    for (indices, outcome) in report.results.iter().filter(|(_, outcome)| !had_no_room(outcome, now)) {
         let next = next_state(outcome, now);
         each_queued(&mut message, indices, |recipient| {
             apply(recipient, &next);
             settled += usize::from(!recipient.state.is_queued());
         });
     }
-    let goes_on = settled > 0 && !message.is_settled() && is_cut_short(&message, report);
+    let goes_on = settled > 0 && !message.is_settled() && is_cut_short(&message, report, now);
     let defers = report.results.iter().any(|(indices, o)| defers_and_counts(o) && any_queued(&message, indices));
     if message.is_settled() || (defers && !goes_on) {
         message.attempts = message.attempts.saturating_add(1);
@@ -140,13 +140,15 @@ pub fn postponed(mut message: Message, postpone: &Postpone, now: Timestamp) -> M
     message
 }
 
-/// Whether recipients are left that the attempt has not come to: not named, or deferred only because there was no room for
-/// them in it.
-fn is_cut_short(message: &Message, report: &AttemptReport) -> bool {
-    let waits = |outcome: &Outcome| match outcome {
-        Outcome::Deferred { counts: false, not_before: None, remote: None, .. } => report.lane != LaneVerdict::Healthy,
-        _ => true,
-    };
+/// Whether the attempt has not come to these: there was no room for them in it, and they may go at once. They stay as they
+/// were, so that whoever has not been tried is known.
+fn had_no_room(outcome: &Outcome, now: Timestamp) -> bool {
+    matches!(outcome, Outcome::Deferred { counts: false, not_before: Some(at), remote: None, .. } if *at <= now)
+}
+
+/// Whether recipients are left that the attempt has not come to: not named, or without room in it.
+fn is_cut_short(message: &Message, report: &AttemptReport, now: Timestamp) -> bool {
+    let waits = |outcome: &Outcome| report.lane != LaneVerdict::Healthy || !had_no_room(outcome, now);
     let mut reached = vec![false; message.recipients.len()];
     for index in report.results.iter().filter(|(_, outcome)| waits(outcome)).flat_map(|(indices, _)| indices) {
         let place = usize::try_from(*index).ok().and_then(|index| reached.get_mut(index));
@@ -409,6 +411,11 @@ mod tests {
         Outcome::Deferred { reason: "trouble".to_owned(), hint: None, not_before: None, remote: None, counts }
     }
 
+    fn no_room(at: u64) -> Outcome {
+        let (reason, not_before) = ("no room".to_owned(), Some(after(at)));
+        Outcome::Deferred { reason, hint: None, not_before, remote: None, counts: false }
+    }
+
     fn handed_over() -> Outcome {
         Outcome::HandedOver { remote: remote("ok"), notifies: false }
     }
@@ -466,14 +473,28 @@ mod tests {
     #[test]
     fn recipients_that_an_attempt_did_not_come_to_are_due_at_once_and_keep_their_place() {
         let not_named = vec![(vec![0, 1], handed_over())];
-        let no_room = vec![(vec![0, 1], handed_over()), (vec![2, 3], deferred(false))];
+        let others = vec![(vec![0, 1], handed_over()), (vec![2, 3], no_room(10))];
         let one_deferred = vec![(vec![0], handed_over()), (vec![1], deferred(true))];
-        for results in [not_named, no_room, one_deferred] {
+        for results in [not_named, others, one_deferred] {
             let healthy = AttemptReport { lane: LaneVerdict::Healthy, ..report(results) };
             let message = settled(message(4), &healthy, after(10));
             assert_eq!((message.attempts, message.due_at, message.class()), (0, ACCEPTED, crate::Class::New));
             assert!(matches!(message.story.last().unwrap().what, Happening::Attempted { .. }));
         }
+    }
+
+    #[test]
+    fn recipients_for_whom_there_was_no_room_stay_as_they_were_and_make_nobody_wait() {
+        // The first transaction was refused for its number: nobody got on, and nobody was answered.
+        let message = settled(message(4), &report(vec![(vec![0, 1, 2, 3], no_room(10))]), after(10));
+        assert_eq!((message.attempts, message.due_at), (0, after(10)));
+        assert!(message.recipients.iter().all(|recipient| recipient.state.is_untried()));
+        // The first ones were put off by the server, the others had no turn: they come first the next time.
+        let message =
+            settled(message, &report(vec![(vec![0, 1], deferred(true)), (vec![2, 3], no_room(20))]), after(20));
+        let untried: Vec<_> = message.recipients.iter().map(|recipient| recipient.state.is_untried()).collect();
+        assert_eq!((untried, message.attempts), (vec![false, false, true, true], 1));
+        assert!(message.due_at > after(60), "{}", message.due_at);
     }
 
     #[test]

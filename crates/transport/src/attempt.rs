@@ -2,7 +2,8 @@
 //!
 //! In: a message, some of its recipients, its bytes. Out: a report that names each of them once.
 //! Postponed recipients (too many for a transaction, and the body cannot be read twice, or no more transactions were granted)
-//! are deferred without counting: each attempt serves some of them, so there is an end.
+//! are deferred without counting, and may go at once: each attempt serves some of them, those first that no attempt has come
+//! to, so there is an end.
 
 use std::collections::VecDeque;
 
@@ -30,6 +31,7 @@ const MOST_TRANSACTIONS: usize = 16;
 /// Why recipients wait for the next attempt.
 const NOT_GRANTED: &str = "waits for a transaction of its own: not all recipients fit into those of this attempt";
 const READ_ONCE: &str = "waits for a transaction of its own: not all recipients fit into one";
+const REFUSED: &str = "waits with the other recipients: what refused them would refuse these";
 const BROKEN: &str = "waits for another connection: the one with the other recipients broke";
 
 /// See the head of this file.
@@ -66,6 +68,8 @@ impl<'a> Run<'a> {
         let Attempt { message, mut recipients, transactions, journal } = attempt;
         recipients.sort_unstable();
         recipients.dedup();
+        // Otherwise those that a server puts off again and again would take the turn of all others.
+        recipients.sort_by_key(|index| !plan::recipient(message, *index).is_some_and(|one| one.state.is_untried()));
         let (recipients, unknown): (Vec<_>, Vec<_>) =
             recipients.into_iter().partition(|index| plan::recipient(message, *index).is_some());
         let mut report = Report::new();
@@ -105,6 +109,9 @@ impl<'a> Run<'a> {
     async fn all(&mut self) {
         // Dead connections and recipients whom the server cannot serve take no transaction: twice as many turns are enough.
         for _ in 0..2 * MOST_TRANSACTIONS {
+            if self.report.ended {
+                self.postpone(REFUSED, None);
+            }
             if self.mails() >= self.granted {
                 break;
             }
@@ -113,7 +120,7 @@ impl<'a> Run<'a> {
                 self.refuse(&refusal);
             }
         }
-        self.postpone(NOT_GRANTED);
+        self.postpone(NOT_GRANTED, Some(self.now()));
         if self.transactions > 1 {
             self.report.notes.add(format!("sent in {} transactions: too many recipients for one", self.transactions));
         }
@@ -131,7 +138,7 @@ impl<'a> Run<'a> {
     async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
         self.left.push_front(recipients);
         if !self.content.rewind() {
-            self.postpone(READ_ONCE);
+            self.postpone(READ_ONCE, Some(self.now()));
             return Ok(());
         }
         let mut session = self.session().await?;
@@ -211,7 +218,7 @@ impl<'a> Run<'a> {
         }
         session.refusals = if ending.is_accepted() { 0 } else { session.refusals + 1 };
         let NextHop { rules, label, .. } = &self.transport.next_hop;
-        let now = self.began_at.checked_add(self.began.elapsed()).unwrap_or(Timestamp::MAX);
+        let now = self.now();
         let report = &mut self.report;
         let offered = session.client.extensions();
         let (dsn, allowed) = (offered.dsn, self.transport.recipients_allowed(offered.limit_recipients));
@@ -234,8 +241,8 @@ impl<'a> Run<'a> {
             self.reused = false;
             self.session = Some(session);
         } else {
-            // Whatever broke it: the next attempt tries another connection.
-            self.postpone(BROKEN);
+            // Whatever broke it: the next attempt tries another connection, when the lane has rested.
+            self.postpone(BROKEN, None);
         }
     }
 
@@ -253,10 +260,16 @@ impl<'a> Run<'a> {
     }
 
     /// Those whose turn has not come wait for the next attempt.
-    fn postpone(&mut self, why: &str) {
+    fn postpone(&mut self, why: &str, not_before: Option<Timestamp>) {
         for recipients in self.left.drain(..) {
-            self.report.add(recipients, link_trouble(why, false));
+            let reason = why.to_owned();
+            self.report
+                .add(recipients, Outcome::Deferred { reason, hint: None, not_before, remote: None, counts: false });
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.began_at.checked_add(self.began.elapsed()).unwrap_or(Timestamp::MAX)
     }
 
     /// Stopped from outside, wherever it was: what may have arrived is unconfirmed, the rest goes on after the next start.

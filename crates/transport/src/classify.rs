@@ -70,6 +70,19 @@ pub(crate) struct Ruling {
     pub(crate) remedy: Option<String>,
 }
 
+impl Ruling {
+    /// The next transaction of this message would come to the same, and be one refusal more that is counted there.
+    pub(crate) fn ends_attempt(&self) -> bool {
+        match self.what {
+            // Recipients inside the organisation may still get it.
+            What::Throttle(Excess::Of(Counted::External | Counted::ExternalUnderProviderDomain), _) => false,
+            What::Rest(_) | What::Throttle(..) | What::Pause(_) | What::RefreshToken => true,
+            What::SetAside(wait) => wait == SENDER_WAIT,
+            What::Retry | What::Bounce | What::Split => false,
+        }
+    }
+}
+
 /// Which rules apply to a next hop.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {

@@ -1,7 +1,9 @@
 //! The bytes of a message on their way to the next hop, as often as several transactions need them.
 //!
-//! In: the spool's reader, and what goes before the body. Out: pieces. A body that came as one piece can be sent again; a
-//! longer one is read once, for memory stays bounded.
+//! In: the spool's reader, and header fields to add. Out: pieces; what is added stands below the relay's own trace field. A
+//! body that came as one piece can be sent again; a longer one is read once, for memory stays bounded.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use queue::{BodyReader, SpoolError};
@@ -9,12 +11,10 @@ use queue::{BodyReader, SpoolError};
 /// See the head of this file.
 pub(crate) struct Content {
     reader: BodyReader,
-    /// Header fields of ours, before the body.
+    /// Header fields of ours.
     fields: Bytes,
-    /// They have not been given yet.
-    fields_due: bool,
-    /// Read but not yet given.
-    ahead: Option<Bytes>,
+    /// Not yet given, before what the reader has.
+    ahead: VecDeque<Bytes>,
     /// The whole body, if it came as one piece.
     whole: Option<Bytes>,
     given: u64,
@@ -25,17 +25,15 @@ pub(crate) struct Content {
 impl Content {
     /// Reads the first piece, so that a body that cannot be read is known before the next hop is troubled.
     pub(crate) async fn open(mut reader: BodyReader, fields: Bytes) -> Result<Self, SpoolError> {
-        let ahead = reader.next().await?;
-        let length = ahead.as_ref().map_or(0, Bytes::len) as u64;
-        let whole = (length == reader.size()).then(|| ahead.clone().unwrap_or_default());
-        let fields_due = !fields.is_empty();
-        Ok(Self { reader, fields, fields_due, ahead, whole, given: 0, ending: false })
+        let first = reader.next().await?.unwrap_or_default();
+        let whole = (first.len() as u64 == reader.size()).then(|| first.clone());
+        let ahead = with_fields(first, &fields);
+        Ok(Self { reader, fields, ahead, whole, given: 0, ending: false })
     }
 
     /// The next piece; `None` only at the very end of a sound body.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
-        let piece = match self.ahead.take_if(|_| !self.fields_due) {
-            _ if std::mem::take(&mut self.fields_due) => Some(self.fields.clone()),
+        let piece = match self.ahead.pop_front() {
             Some(piece) => Some(piece),
             None if self.whole.is_some() => None,
             None => self.reader.next().await?,
@@ -51,8 +49,7 @@ impl Content {
             return true;
         }
         let Some(whole) = &self.whole else { return false };
-        self.ahead = Some(whole.clone());
-        self.fields_due = !self.fields.is_empty();
+        self.ahead = with_fields(whole.clone(), &self.fields);
         self.given = 0;
         true
     }
@@ -66,6 +63,23 @@ impl Content {
     pub(crate) fn added(&self) -> u64 {
         self.fields.len() as u64
     }
+}
+
+/// The beginning of a body with the fields where they belong.
+fn with_fields(mut first: Bytes, fields: &Bytes) -> VecDeque<Bytes> {
+    let length = if fields.is_empty() { 0 } else { trace_field(&first) };
+    let trace = first.split_to(length);
+    [trace, fields.clone(), first].into_iter().filter(|piece| !piece.is_empty()).collect()
+}
+
+/// Octets of the trace field that the relay itself has put before the message: it is the first field, and its lines end with
+/// CRLF. None if it is not there, or does not end here.
+fn trace_field(first: &[u8]) -> usize {
+    if !first.starts_with(b"Received: ") {
+        return 0;
+    }
+    let follows = |ends: &[u8]| matches!(ends, [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t'));
+    first.windows(3).position(follows).map_or(0, |at| at + 2)
 }
 
 #[cfg(test)]
@@ -103,6 +117,25 @@ mod tests {
             assert!(two.rewind(), "nothing was given yet");
             assert_eq!(read(&mut two).await, whole.as_bytes());
             assert!(!two.rewind());
+        }
+    }
+
+    #[tokio::test]
+    async fn fields_stand_below_our_own_trace_field() {
+        const ADDED: &str = "Message-ID: <x@y>\r\n";
+        let table = [
+            ("Received: from a\r\n by b\r\n\tid c; d\r\n", "Received: from z\r\nSubject: x\r\n\r\nText\r\n"),
+            ("Received: from a\r\n", "\r\nReceived: not a field\r\n"),
+            ("", "Subject: x\r\nReceived: from a\r\n\r\n"),
+            ("", "Received: from a\r\n"),
+            ("", ""),
+        ];
+        for (trace, rest) in table {
+            let mut content = open(Pieces::of(&[format!("{trace}{rest}").leak()]), ADDED).await;
+            for _ in 0..2 {
+                assert_eq!(String::from_utf8(read(&mut content).await).unwrap(), format!("{trace}{ADDED}{rest}"));
+                assert!(content.rewind());
+            }
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct Report {
     lane: LaneVerdict,
     pub(crate) messages: u32,
     pub(crate) notes: Notes,
+    /// Something was said that would be said again: no further transaction.
+    pub(crate) ended: bool,
 }
 
 /// What is worth telling although the attempt went on: each once, in order.
@@ -29,7 +31,7 @@ impl Notes {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default() }
+        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default(), ended: false }
     }
 
     /// Recipients with the same outcome are named together.
@@ -51,7 +53,7 @@ impl Report {
     }
 
     pub(crate) fn finish(self, took_ms: u64) -> AttemptReport {
-        let Self { results, lane, messages, notes: Notes(notes) } = self;
+        let Self { results, lane, messages, notes: Notes(notes), .. } = self;
         AttemptReport { results, lane, messages, took_ms, notes }
     }
 }

@@ -269,6 +269,7 @@ impl Judge<'_> {
     }
 
     fn refuse(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: &Ruling) {
+        self.report.ended |= ruling.ends_attempt();
         self.report.add(recipients, classify::outcome(ruling, stage, reply, self.peer, self.now));
         match classify::lane_verdict(ruling, stage, reply, self.host) {
             Some(verdict) => self.report.lane(verdict),

@@ -1,9 +1,12 @@
 //! More recipients than a server takes at once.
 
-use queue::Message;
+use queue::{Message, Outcome, RecipientState};
 
 use super::body::{Endless, Pieces};
-use super::fixture::{HELLO, TEXT, attempt, attempt_with, lane, message, named, script, settings, transport};
+use super::fixture::{
+    HELLO, TEXT, attempt, attempt_journalled, attempt_with, lane, message, named, outcome, script, settings, transport,
+};
+use super::journal::Notes;
 use super::server::Server;
 use crate::SmtpKind;
 
@@ -167,18 +170,16 @@ async fn no_more_transactions_are_taken_than_granted_and_a_refused_one_is_one() 
         let wanted = with(server.address, recipients, None);
         let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, ..wanted });
         let body = Pieces::of(&[TEXT]);
-        let notes = super::journal::Notes::new();
-        let report = super::fixture::attempt_journalled(&transport, &four(), body, granted, &notes).await;
+        let notes = Notes::new();
+        let report = attempt_journalled(&transport, &four(), body, granted, &notes).await;
         assert_eq!(report.messages, granted as u32);
         for recipient in 0..4 {
             let wanted = if recipient < served { "handed over" } else { "waiting" };
             assert_eq!(named(&report, recipient), wanted, "{report:?}");
         }
         for (_, outcome) in &report.results {
-            assert!(
-                !matches!(outcome, queue::Outcome::Deferred { not_before: Some(_), .. }),
-                "due at once: {report:?}"
-            );
+            let Outcome::Deferred { not_before, .. } = outcome else { continue };
+            assert!(not_before.is_some_and(|at| at.as_second() < 60), "they may go at once: {report:?}");
         }
         drop(transport);
         server.followed().await;
@@ -219,4 +220,50 @@ async fn a_bad_recipient_fails_alone_wherever_it_stands() {
             server.followed().await;
         }
     }
+}
+
+#[tokio::test]
+async fn after_a_refusal_that_would_come_again_the_other_recipients_are_not_tried() {
+    let all = NAMES.map(|name| (name.split('@').next().unwrap(), OK));
+    for (reply, named_as, lane_as) in [
+        ("550 5.2.252 Sender throttled due to continuous send as denied errors", "waiting", "paused Mailbox 5.2.252"),
+        ("554 5.2.252 SendAsDenied; relay not allowed to send as printer", "waiting", "healthy"),
+        ("432 4.3.2 Concurrent connections limit exceeded.", "waiting", "throttled Connections"),
+        ("451 4.7.0 Temporary server error. Please try again later. PRX4", "deferred", "healthy"),
+    ] {
+        let goes_on = transaction(&all[2..], TAKEN);
+        let second = if named_as == "deferred" { goes_on.as_str() } else { "REST" };
+        let server = Server::start(&[script(&[HELLO, &transaction(&all[..2], reply), second])]).await;
+        let wanted = crate::SmtpSettings { kind: SmtpKind::Submission, ..with(server.address, 2, None) };
+        let transport = transport(wanted);
+        let report = attempt(&transport, &four()).await;
+        let last = if named_as == "deferred" { "handed over" } else { "waiting" };
+        assert_eq!((named(&report, 0).as_str(), named(&report, 3).as_str()), (named_as, last), "{reply}: {report:?}");
+        assert_eq!(lane(&report), lane_as, "{reply}");
+        drop(transport);
+        server.followed().await;
+    }
+}
+
+#[tokio::test]
+async fn recipients_that_had_no_turn_may_go_at_once_and_go_before_those_that_were_put_off() {
+    let first = transaction(&[("anna", OK), ("bert", OK)], "451 4.3.0 Later");
+    let second = transaction(&[("carl", OK), ("dora", OK)], TAKEN);
+    let server = Server::start(&[script(&[HELLO, &first, &second])]).await;
+    let transport = transport(with(server.address, 2, None));
+    let mut message = four();
+    let report = attempt_journalled(&transport, &message, Pieces::of(&[TEXT]), 1, &Notes::new()).await;
+    let results: Vec<_> = (0..4).map(|recipient| named(&report, recipient)).collect();
+    assert_eq!(results, ["deferred", "deferred", "waiting", "waiting"]);
+    let Outcome::Deferred { not_before, .. } = outcome(&report, 3) else { panic!("{report:?}") };
+    assert!(not_before.is_some_and(|at| at.as_second() < 60), "{report:?}");
+
+    for recipient in &mut message.recipients[..2] {
+        recipient.state = RecipientState::Queued { last: Some("451 4.3.0 Later".to_owned()), unconfirmed: false };
+    }
+    let report = attempt_journalled(&transport, &message, Pieces::of(&[TEXT]), 1, &Notes::new()).await;
+    let results: Vec<_> = (0..4).map(|recipient| named(&report, recipient)).collect();
+    assert_eq!(results, ["waiting", "waiting", "handed over", "handed over"]);
+    drop(transport);
+    server.followed().await;
 }

@@ -1,7 +1,11 @@
 //! Against the simulated Exchange Online: what it was told.
 
+use std::net::SocketAddr;
+
 use ::sandbox::{Fault, Sandbox, Settings, Step};
 use smtp::{Notify, Ret};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::fixture::{attempt, lane, message, named, settings, transport};
 use crate::{Auth, ClientTls, SmtpKind, SmtpSettings};
@@ -63,5 +67,77 @@ async fn a_refused_recipient_fails_alone_and_a_throttle_fails_nobody() {
     assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("handed over", "healthy"));
     assert_eq!(sandbox.messages().len(), 2);
     drop(transport);
+    sandbox.stop().await;
+}
+
+/// Who is heard no further.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Client,
+    Server,
+}
+
+/// A line to the server that is cut, both ways, after so many octets of one side, wherever in a TLS record that is. Returns
+/// how many of them went through.
+async fn cut_line(server: SocketAddr, cut: Cut, after: u64) -> (SocketAddr, tokio::task::JoinHandle<u64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let line = tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let (from_client, mut to_client) = split(client);
+        let (from_server, mut to_server) = split(TcpStream::connect(server).await.unwrap());
+        let (client_limit, server_limit) = match cut {
+            Cut::Client => (after, u64::MAX),
+            Cut::Server => (u64::MAX, after),
+        };
+        let (mut from_client, mut from_server) = (from_client.take(client_limit), from_server.take(server_limit));
+        tokio::select! {
+            _ = copy(&mut from_client, &mut to_server) => {}
+            _ = copy(&mut from_server, &mut to_client) => {}
+        }
+        // What came before the cut arrives.
+        let _ = tokio::join!(to_server.shutdown(), to_client.shutdown());
+        match cut {
+            Cut::Client => after - from_client.limit(),
+            Cut::Server => after - from_server.limit(),
+        }
+    });
+    (address, line)
+}
+
+#[tokio::test]
+async fn a_line_cut_anywhere_under_tls_loses_nothing_and_calls_nothing_safe_that_may_have_arrived() {
+    let sandbox = Sandbox::start(Settings::default()).await.unwrap();
+    let (settings, _ca) = submission(&sandbox);
+    let mut mail = message(&["anna@contoso.test"]);
+    mail.reverse_path = "relay@contoso.test".parse().unwrap();
+    let mut ends = std::collections::BTreeMap::new();
+    for cut in [Cut::Client, Cut::Server] {
+        for after in (0..).step_by(53) {
+            let before = sandbox.statistics().messages;
+            let (address, line) = cut_line(sandbox.endpoints().submission, cut, after).await;
+            let transport = transport(SmtpSettings { port: address.port(), ..settings.clone() });
+            let report = attempt(&transport, &mail).await;
+            drop(transport);
+            let whole = line.await.unwrap() < after;
+            let became = named(&report, 0);
+            // What the server had got, it may still be taking in.
+            let stored = || sandbox.statistics().messages > before;
+            match became.as_str() {
+                "handed over" => assert!(stored(), "{cut:?} {after}: {report:?}"),
+                "unconfirmed" => assert_eq!(lane(&report), "rest"),
+                _ => {
+                    tokio::task::yield_now().await;
+                    assert!(!stored(), "{cut:?} {after}: called safe to repeat: {report:?}");
+                }
+            }
+            *ends.entry(became).or_insert(0) += 1;
+            if whole {
+                break;
+            }
+        }
+    }
+    // Before there is a message, while it flows, after it.
+    assert!(ends["waiting"] > 20 && ends["unconfirmed"] > 0 && ends["handed over"] > 0, "{ends:?}");
     sandbox.stop().await;
 }
