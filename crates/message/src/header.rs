@@ -216,6 +216,7 @@ fn read(facts: &mut HeaderFacts, our_name: &str, name: &[u8], value: &[u8]) {
         facts.subject.get_or_insert_with(|| text(value));
     } else if is("auto-submitted") {
         facts.auto_submitted |= !first_word(value).eq_ignore_ascii_case(b"no");
+        facts.auto_replied |= first_word(value).eq_ignore_ascii_case(b"auto-replied");
     } else if is("importance") || is("priority") || is("x-priority") {
         let said = importance(first_word(value));
         if said == Importance::High || facts.importance == Importance::Normal {

@@ -52,6 +52,9 @@ pub struct HeaderFacts {
     pub subject: Option<String>,
     /// `Auto-Submitted` other than `no`.
     pub auto_submitted: bool,
+    /// `Auto-Submitted: auto-replied`: an answer of a machine, as a report is; nothing answers it (RFC 3834 §2).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auto_replied: bool,
     /// See there.
     pub importance: Importance,
 }
@@ -161,6 +164,7 @@ mod tests {
             from: Some("\"Müller\" <m@contoso.com>".to_owned()),
             subject: Some("Toner  low".to_owned()),
             auto_submitted: true,
+            auto_replied: false,
             importance: Importance::High,
         };
         assert_eq!(header, expected);

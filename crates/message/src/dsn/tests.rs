@@ -162,7 +162,7 @@ fn a_failure_reads_as_this() {
         \r\n    anna@example.net\r\n\
         \r\n  Why: the recipient does not exist: 550 5.1.1 User unknown\r\n\
         \r\n  What to do: The address is wrong. Correct it.\r\n\
-        \r\n  smtp.office365.com said: 550 5.1.1 User unknown\r\n\
+        \r\n  Said by: smtp.office365.com\r\n\
         \r\nThe relay does not try again. Once the cause is removed, send the\r\n\
         message again. If you cannot do that, show this to whoever runs the\r\n\
         relay.\r\n\

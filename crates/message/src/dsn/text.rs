@@ -128,8 +128,12 @@ fn group_of(text: &mut Text, action: Action, group: &[&Recipient<'_>]) {
         text.paragraph("  ", &format!("What to do: {hint}"));
     }
     if let Some((host, reply)) = first.remote {
-        let host = short(host.split_whitespace().next().unwrap_or("The next server"));
-        text.paragraph("  ", &format!("{host} said: {}", said(&reply.to_string())));
+        let host = short(host.split_whitespace().next().unwrap_or("the next server"));
+        let reply = said(&reply.to_string());
+        match said(first.reason).contains(&reply) {
+            true => text.paragraph("  ", &format!("Said by: {host}")),
+            false => text.paragraph("  ", &format!("{host} said: {reply}")),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! of our own, queued. A report is stored before the outcome that it tells of: a crash in between makes a second report, never
 //! none.
 //!
-//! Never: a report about a report, about mail with the null reverse-path, or about what an operator has taken out; a report that
+//! Never: a report about a report or another machine's answer, about mail with the null reverse-path, or about what an operator has taken out; a report that
 //! holds up an outcome: what cannot be queued is logged and given up.
 
 mod carrier;
@@ -106,11 +106,13 @@ pub(crate) async fn notify(context: &Context, notification: Notification) -> Res
     post::post(context, &carrier, &notification.to, None, text).await.map_err(NotifyError::Spool)
 }
 
-/// Whoever reads reports about this message. A null reverse-path is never answered, and neither is a report.
+/// Whoever reads reports about this message. A null reverse-path is never answered, and neither is a report: also not that of
+/// another relay which comes from a mailbox, or two relays would tell each other for ever.
 fn reader(message: &Message) -> Option<ForwardPath> {
     let ReversePath::Mailbox(sender) = &message.reverse_path else { return None };
     let reader = message.report_to.clone().unwrap_or_else(|| ForwardPath::Mailbox(sender.clone()));
-    message.report_of.is_none().then_some(reader)
+    let is_answer = message.report_of.is_some() || message.header.auto_replied;
+    (!is_answer).then_some(reader)
 }
 
 /// `fates`: at least one, all with the same action.

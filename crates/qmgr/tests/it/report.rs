@@ -183,6 +183,23 @@ async fn a_null_reverse_path_is_never_answered_not_even_to_an_owner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_relay_reports_from_a_mailbox_is_not_answered_either() {
+    let office = Office::start();
+    *office.alpha().always.lock().unwrap() = Some(refused("no"));
+    let octets = b"Auto-Submitted: auto-replied (a report)\r\n\r\nNot delivered\r\n";
+    let mut scanner = Scanner::new(ScanLimits::default(), "relay.example");
+    scanner.push(octets).unwrap();
+    let (header, _) = scanner.finish();
+    let id = office.accept_octets(1, octets, |new| new.header = header).await;
+    office.accept(1, |new| new.header.auto_submitted = true).await;
+    wait(60).await;
+    assert_eq!(bounced(&office.message(id)), 1);
+    assert!(office.told(id).is_empty());
+    assert_eq!(office.spool.reports().len(), 1, "what a machine wrote of itself has somebody who waits for it");
+    office.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_report_that_fails_is_logged_and_makes_no_other() {
     let (log, _guard) = Log::start();
     let office = Office::open(&Keeper::new(), &[("alpha", "contoso", false, Some("relay@contoso.example"))]);
