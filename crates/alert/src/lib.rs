@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::desk::{Line, Shared};
 use crate::notice::{Bulletin, Notice, State};
 
-pub use settings::{Channel, ChannelSettings, Facility, Settings, SyslogTarget, WebhookFormat};
+pub use settings::{Channel, ChannelSettings, Facility, Server, Settings, SyslogTarget, WebhookFormat};
 
 /// What survives a restart: which incidents are open and who has been told.
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Which channels there are, and what each wants to hear.
 
-use std::net::SocketAddr;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,11 +80,29 @@ pub enum WebhookFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyslogTarget {
     /// A datagram each.
-    Udp(SocketAddr),
+    Udp(Server),
     /// Octet counting.
-    Tcp(SocketAddr),
+    Tcp(Server),
     /// `/dev/log`
     Local(PathBuf),
+}
+
+/// A server of the network. A name is resolved whenever something is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Name or address.
+    pub host: String,
+    /// See there.
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// RFC 5424 §6.2.1.

@@ -52,6 +52,7 @@ impl Checker<'_> {
         }
         let listeners_certificate = inbound.tls.certificate.clone().map(|file| Expiring {
             what: "TLS certificate of the listeners".to_owned(),
+            tenant: None,
             source: ExpirySource::Certificate(file),
         });
         Config {

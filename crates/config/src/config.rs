@@ -99,6 +99,8 @@ pub struct WatchTimes {
 pub struct Expiring {
     /// In words, unique: `client secret of contoso (application 6666…)`.
     pub what: String,
+    /// The tenant whose application proves itself by it; `None`: the listeners' own.
+    pub tenant: Option<String>,
     /// Where the day is to be found.
     pub source: ExpirySource,
 }

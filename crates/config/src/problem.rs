@@ -25,13 +25,19 @@ pub struct Errors {
     pub warnings: Vec<Problem>,
 }
 
+impl Problem {
+    /// `file:line: what`, for logs, where the remedy is a field of its own.
+    pub fn said(&self) -> String {
+        match self.place {
+            Some((line, _)) => format!("{}:{line}: {}", self.file, self.what),
+            None => format!("{}: {}", self.file, self.what),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if let Some((line, _)) = self.place {
-            write!(f, ":{line}")?;
-        }
-        write!(f, ": {}", self.what)?;
+        f.write_str(&self.said())?;
         match &self.remedy {
             Some(remedy) => write!(f, "\n  hint: {remedy}"),
             None => Ok(()),

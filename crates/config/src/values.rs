@@ -222,7 +222,7 @@ impl FromText for HostPort {
         if let Ok(address) = text.parse::<std::net::IpAddr>() {
             return Ok(Self { host: address.to_string(), port: None });
         }
-        let (host, port) = match text.rsplit_once(':') {
+        let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
             Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?)),
             None => (text, None),
         };
@@ -288,9 +288,9 @@ impl FromText for Day {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SyslogServer {
     /// A datagram each.
-    Udp(SocketAddr),
+    Udp(alert::Server),
     /// A stream.
-    Tcp(SocketAddr),
+    Tcp(alert::Server),
     /// A socket of this machine.
     Local(PathBuf),
 }
@@ -298,11 +298,10 @@ pub(crate) enum SyslogServer {
 impl FromText for SyslogServer {
     const IS: &'static str = "a syslog server";
     fn from_text(text: &str) -> Result<Self, Complaint> {
-        let remedy =
-            "for example \"udp://192.0.2.10:514\", \"tcp://[2001:db8::1]:601\" or \"/dev/log\"; addresses, no names";
+        let remedy = "for example \"udp://192.0.2.10:514\", \"tcp://logs.example:601\" or \"/dev/log\"";
         let server = match text.split_once("://") {
-            Some(("udp", address)) => address_or(address, 514).map(Self::Udp),
-            Some(("tcp", address)) => address_or(address, 601).map(Self::Tcp),
+            Some(("udp", server)) => server_or(server, 514).map(Self::Udp),
+            Some(("tcp", server)) => server_or(server, 601).map(Self::Tcp),
             None if text.starts_with('/') && !text.contains('\0') => Some(Self::Local(PathBuf::from(text))),
             _ => None,
         };
@@ -310,10 +309,9 @@ impl FromText for SyslogServer {
     }
 }
 
-fn address_or(text: &str, port: u16) -> Option<SocketAddr> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let whole = text.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, port)));
-    whole.filter(|address| address.port() != 0)
+fn server_or(text: &str, port: u16) -> Option<alert::Server> {
+    let written = HostPort::from_text(text).ok()?;
+    Some(alert::Server { host: written.host, port: written.port.unwrap_or(port) })
 }
 
 #[cfg(test)]
@@ -368,11 +366,18 @@ mod tests {
             &["", "2027-02-29", "31.01.2027", "2027-01-31T00:00:00Z", "2027-1-31"],
         );
         fits::<SyslogServer>(
-            &["udp://192.0.2.10:514", "udp://192.0.2.10", "tcp://[::1]:601", "tcp://::1", "/dev/log"],
-            &["", "udp://logs.example:514", "192.0.2.10:514", "udp://192.0.2.10:0", "tls://192.0.2.10", "dev/log"],
+            &[
+                "udp://192.0.2.10:514",
+                "udp://192.0.2.10",
+                "tcp://[::1]:601",
+                "tcp://::1",
+                "udp://logs.example",
+                "/dev/log",
+            ],
+            &["", "udp://a b:514", "192.0.2.10:514", "udp://192.0.2.10:0", "tls://192.0.2.10", "tcp://a/b", "dev/log"],
         );
         let server = SyslogServer::from_text("tcp://[::1]").unwrap();
-        assert_eq!(server, SyslogServer::Tcp("[::1]:601".parse().unwrap()));
+        assert_eq!(server, SyslogServer::Tcp(alert::Server { host: "::1".to_owned(), port: 601 }));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Watch {
         let skews = self.applications.iter().map(|application| application.tokens.clock_skew());
         self.say(IncidentKind::Clock, CLOCK, clock(skews, self.times.clock_skew));
         for (expiring, end) in self.expiring.iter().zip(ends) {
-            let application = self.applications.iter().find(|application| application.needs(&expiring.what));
+            let application = self.applications.iter().find(|application| application.needs(expiring));
             let (tokens, lanes) = known(application);
             let found = match tokens {
                 Tokens::Ended { reason, remedy } => ended(&expiring.what, reason, remedy, lanes),
@@ -138,7 +138,7 @@ impl Watch {
             (None, Tokens::Unknown) if !lanes.is_empty() => Found::Unknown,
             (None, _) => Found::Fine(format!("it ends on {} now", day(end))),
             (Some((mut incident, stage)), _) => {
-                incident.remedy = remedy(&expiring.what, &expiring.source);
+                incident.remedy = remedy(expiring);
                 incident.lanes = if end <= now { lanes } else { Vec::new() };
                 Found::Trouble(incident, stage)
             }
@@ -146,7 +146,7 @@ impl Watch {
     }
 
     fn has_a_day(&self, application: &Application) -> bool {
-        self.expiring.iter().any(|expiring| application.needs(&expiring.what))
+        self.expiring.iter().any(|expiring| application.needs(expiring))
     }
 
     fn say(&self, kind: IncidentKind, about: &str, found: Found) {
@@ -159,10 +159,9 @@ impl Watch {
 }
 
 impl Application {
-    /// Whether this secret or certificate is its own: they are named after the tenant.
-    fn needs(&self, what: &str) -> bool {
-        let rest = what.strip_prefix("client secret of ").or_else(|| what.strip_prefix("certificate of "));
-        rest.and_then(|rest| rest.strip_prefix(self.tenant.as_str())).is_some_and(|rest| rest.starts_with('/'))
+    /// Whether this secret or certificate is its own.
+    fn needs(&self, expiring: &Expiring) -> bool {
+        expiring.tenant.as_ref() == Some(&self.tenant)
     }
 }
 
@@ -282,13 +281,13 @@ fn difference(skew: Duration) -> String {
     }
 }
 
-fn remedy(what: &str, source: &ExpirySource) -> String {
-    match source {
+fn remedy(expiring: &Expiring) -> String {
+    match &expiring.source {
         ExpirySource::Date(_) => {
             let catalogue = m365::Catalogue::builtin();
             catalogue.entra("invalid_client", SECRET_ENDED, 401).map(m365::Row::remedy).unwrap_or_default()
         }
-        ExpirySource::Certificate(path) if what.starts_with("certificate of ") => format!(
+        ExpirySource::Certificate(path) if expiring.tenant.is_some() => format!(
             "make a new certificate and key; upload the certificate (Entra admin centre > App registrations > the app > \
              Certificates & secrets > Certificates > Upload certificate), wait a few minutes, then replace {} and its key: no \
              restart is needed",
@@ -375,12 +374,12 @@ mod tests {
 
     #[test]
     fn every_remedy_says_where_to_click_or_what_to_replace() {
-        let date = ExpirySource::Date("2027-01-31".parse().unwrap());
         let remedies = [
-            remedy("client secret of contoso/1", &date),
-            remedy("certificate of contoso/1", &ExpirySource::Certificate("/etc/app.pem".into())),
-            remedy("TLS certificate of the listeners", &ExpirySource::Certificate("/etc/tls.pem".into())),
-        ];
+            (Some("contoso"), ExpirySource::Date("2027-01-31".parse().unwrap())),
+            (Some("contoso"), ExpirySource::Certificate("/etc/app.pem".into())),
+            (None, ExpirySource::Certificate("/etc/tls.pem".into())),
+        ]
+        .map(|(tenant, source)| remedy(&Expiring { what: String::new(), tenant: tenant.map(str::to_owned), source }));
         let said = ["New client secret", "Upload certificate", "replace /etc/tls.pem"];
         assert!(remedies.iter().zip(said).all(|(remedy, said)| remedy.contains(said)), "{remedies:?}");
         assert!(remedies[1].contains("/etc/app.pem"));
@@ -399,7 +398,7 @@ mod tests {
         let source = ExpirySource::Certificate(path.to_owned());
         let watch = Watch {
             times: WatchTimes { clock_skew: LIMIT, expiry_days: DAYS.to_vec() },
-            expiring: vec![Expiring { what: "TLS certificate of the listeners".to_owned(), source }],
+            expiring: vec![Expiring { what: "TLS certificate of the listeners".to_owned(), tenant: None, source }],
             applications: Vec::new(),
             incidents: Arc::clone(&recorded) as Arc<dyn Incidents>,
             clock: Arc::new(Still),

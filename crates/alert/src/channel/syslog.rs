@@ -4,18 +4,19 @@
 //! What a program needs stands in the structured data, what a person reads in the message. UDP and local sockets cannot say
 //! that nobody listens; TCP can, as far as the connection shows it.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use telemetry::Severity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
 use super::{Failure, Sender, unix};
 use crate::notice::{Bulletin, Notice, State};
-use crate::settings::{Facility, SyslogTarget};
+use crate::settings::{Facility, Server, SyslogTarget};
 
 const LIMIT: Duration = Duration::from_secs(15);
 /// How long a TCP peer may take to show that it refuses.
@@ -39,13 +40,13 @@ impl Syslog {
         Self { to, facility }
     }
 
-    async fn deliver(&self, bulletin: &Bulletin) -> std::io::Result<()> {
+    async fn deliver(&self, bulletin: &Bulletin) -> io::Result<()> {
         let longest = if matches!(self.to, SyslogTarget::Tcp(_)) { LONGEST_FRAME } else { LONGEST_DATAGRAM };
         let message = |notice| message(&bulletin.host, self.facility, notice, longest);
         let messages: Vec<String> = bulletin.notices.iter().map(message).collect();
         match &self.to {
-            SyslogTarget::Udp(to) => send_udp(*to, &messages).await,
-            SyslogTarget::Tcp(to) => send_tcp(*to, &messages).await,
+            SyslogTarget::Udp(to) => send_udp(to, &messages).await,
+            SyslogTarget::Tcp(to) => send_tcp(to, &messages).await,
             SyslogTarget::Local(path) => {
                 for message in &messages {
                     unix::send(path, message.as_bytes()).await?;
@@ -77,7 +78,21 @@ impl Sender for Syslog {
     }
 }
 
-async fn send_udp(to: SocketAddr, messages: &[String]) -> std::io::Result<()> {
+/// A server that does not listen is not noticed, so of several addresses one must do: IPv4 first, which is served everywhere.
+async fn send_udp(to: &Server, messages: &[String]) -> io::Result<()> {
+    let mut addresses: Vec<SocketAddr> = lookup_host((to.host.as_str(), to.port)).await?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut sent = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for address in addresses {
+        sent = send_datagrams(address, messages).await;
+        if sent.is_ok() {
+            break;
+        }
+    }
+    sent
+}
+
+async fn send_datagrams(to: SocketAddr, messages: &[String]) -> io::Result<()> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     for message in messages {
@@ -87,8 +102,8 @@ async fn send_udp(to: SocketAddr, messages: &[String]) -> std::io::Result<()> {
 }
 
 /// There is no answer in this protocol: a connection that is closed in order is all that can be seen.
-async fn send_tcp(to: SocketAddr, messages: &[String]) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(to).await?;
+async fn send_tcp(to: &Server, messages: &[String]) -> io::Result<()> {
+    let mut stream = TcpStream::connect((to.host.as_str(), to.port)).await?;
     let frames: String = messages.iter().map(|message| format!("{} {message}", message.len())).collect();
     stream.write_all(frames.as_bytes()).await?;
     stream.shutdown().await?;
@@ -203,6 +218,10 @@ mod tests {
         )
     }
 
+    fn at(address: SocketAddr) -> Server {
+        Server { host: address.ip().to_string(), port: address.port() }
+    }
+
     fn both() -> Bulletin {
         samples::bulletin(vec![samples::opened(), samples::closed()])
     }
@@ -228,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn by_udp_each_notice_is_a_datagram() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let syslog = Syslog::new(SyslogTarget::Udp(server.local_addr().unwrap()), Facility::Mail);
+        let syslog = Syslog::new(SyslogTarget::Udp(at(server.local_addr().unwrap())), Facility::Mail);
         syslog.send(&both()).await.unwrap();
         for expected in goldens() {
             let mut datagram = [0; 4096];
@@ -238,9 +257,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_is_resolved_when_something_is_sent() {
+        let (datagrams, stream) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0"));
+        let stream = stream.await.unwrap();
+        let local = |port| Server { host: "localhost".to_owned(), port };
+        let udp = SyslogTarget::Udp(local(datagrams.local_addr().unwrap().port()));
+        Syslog::new(udp, Facility::Mail).send(&both()).await.unwrap();
+        assert!(datagrams.recv(&mut [0; 4096]).await.unwrap() > 0);
+        let tcp = Syslog::new(SyslogTarget::Tcp(local(stream.local_addr().unwrap().port())), Facility::Mail);
+        let bulletin = both();
+        let (sent, accepted) = tokio::join!(tcp.send(&bulletin), stream.accept());
+        assert!(sent.is_ok() && accepted.is_ok());
+    }
+
+    #[test]
+    fn a_server_is_written_with_brackets_where_it_needs_them() {
+        let written = |host: &str| Server { host: host.to_owned(), port: 514 }.to_string();
+        assert_eq!(
+            ["logs.example", "192.0.2.1", "::1"].map(written),
+            ["logs.example:514", "192.0.2.1:514", "[::1]:514"]
+        );
+    }
+
+    #[tokio::test]
     async fn by_tcp_each_notice_is_a_counted_frame() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let syslog = Syslog::new(SyslogTarget::Tcp(server.local_addr().unwrap()), Facility::Mail);
+        let syslog = Syslog::new(SyslogTarget::Tcp(at(server.local_addr().unwrap())), Facility::Mail);
         let reading = async {
             let mut text = String::new();
             server.accept().await.unwrap().0.read_to_string(&mut text).await.unwrap();
@@ -276,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_named() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let failure = Syslog::new(SyslogTarget::Tcp(gone), Facility::Mail).send(&both()).await.unwrap_err();
+        let failure = Syslog::new(SyslogTarget::Tcp(at(gone)), Facility::Mail).send(&both()).await.unwrap_err();
         assert!(failure.what.starts_with(&format!("cannot send to syslog at tcp://{gone}: ")), "{failure:?}");
         #[cfg(unix)]
         {

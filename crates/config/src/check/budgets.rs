@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use m365::{Cloud, limits};
+use m365::Cloud;
+use m365::limits::{self, PathLimits};
 use queue::{BudgetName, BudgetSettings, Counted, LaneName, PoolSettings, WarmUp};
 use smtp::Mailbox;
 
@@ -18,14 +19,16 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PLENTY: u64 = 1_000_000_000;
 
 /// Of one mailbox, whichever paths of the tenant use it.
-pub(super) fn of_a_mailbox(tenant: &str, mailbox: &Mailbox, path: &Path) -> Vec<BudgetSettings> {
+pub(super) fn of_a_mailbox(tenant: &str, mailbox: &Mailbox, path: &Path, limits: &PathLimits) -> Vec<BudgetSettings> {
     let name = |what: &str| format!("{tenant}/{}/{what}", mailbox.as_str().to_ascii_lowercase());
-    let messages = path.messages_per_minute.as_ref().map_or(u64::from(limits::MESSAGES_PER_MINUTE), |m| m.value.0);
-    let recipients = path.recipients_per_day.as_ref().map_or(u64::from(limits::RECIPIENTS_PER_DAY), |r| r.value.0);
-    vec![
-        budget(name("messages a minute"), Counted::Messages, MINUTE, messages),
-        with_reserve(budget(name("recipients a day"), Counted::Recipients, DAY, recipients), path),
-    ]
+    let written = path.messages_per_minute.as_ref().map(|messages| messages.value.0);
+    let messages = written.or(limits.messages_per_minute.map(u64::from));
+    let written = path.recipients_per_day.as_ref().map(|recipients| recipients.value.0);
+    let recipients = written.or(limits.recipients_per_day.map(u64::from));
+    let messages = messages.map(|limit| budget(name("messages a minute"), Counted::Messages, MINUTE, limit));
+    let recipients =
+        recipients.map(|limit| with_reserve(budget(name("recipients a day"), Counted::Recipients, DAY, limit), path));
+    messages.into_iter().chain(recipients).collect()
 }
 
 /// Of the tenant as a whole, on paths where Exchange Online counts for it.

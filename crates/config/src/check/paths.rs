@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use m365::Cloud;
-use m365::limits::{self, PathKind, PathLimits};
+use m365::limits::{PathKind, PathLimits, RECIPIENTS_PER_MX_TRANSACTION, SUBMISSION_PORT};
 use queue::{BreakerName, BudgetSettings, LaneName, LaneSettings, PoolSettings, Scope};
 use smtp::Mailbox;
 use transport::{ClientTls, SmtpKind};
@@ -68,7 +68,8 @@ impl Checker<'_> {
         external: Option<u64>,
     ) -> Option<Way> {
         self.keys_of_a_smarthost(path);
-        self.within_the_limits_of_a_mailbox(path);
+        let limits = PathKind::Submission.limits();
+        self.within_the_limits_of_a_mailbox(path, limits);
         let login = self.submission_login(tenant, path, application);
         let mailboxes = self.mailboxes(path)?;
         let endpoints = &tenant.endpoints.value;
@@ -78,9 +79,9 @@ impl Checker<'_> {
         };
         let next_hop = NextHop {
             kind: SmtpKind::Submission,
-            limits: PathKind::Submission.limits(),
+            limits,
             host,
-            port: port.unwrap_or(limits::SUBMISSION_PORT),
+            port: port.unwrap_or(SUBMISSION_PORT),
             tls: ClientTls::Required,
             ca: endpoints.ca.as_ref().map(|ca| self.resolve(&ca.value)),
             login: login?,
@@ -90,7 +91,7 @@ impl Checker<'_> {
         for mailbox in &mailboxes {
             let own = format!("submission/{mailbox}");
             let name = if mailboxes.len() > 1 { inside(tenant, &own)? } else { path_name(tenant, path, &own)? };
-            let own = budgets::of_a_mailbox(&way.pool.tenant, mailbox, path);
+            let own = budgets::of_a_mailbox(&way.pool.tenant, mailbox, path, next_hop.limits);
             way.add(&next_hop, path, name, Some(mailbox), own, &shared);
         }
         way.budgets.extend(shared);
@@ -186,9 +187,11 @@ impl Checker<'_> {
         }
     }
 
-    fn within_the_limits_of_a_mailbox(&mut self, path: &Path) {
-        let mut within = |what: &str, written: Option<(u64, Place)>, limit: u64| {
-            if let Some((_, place)) = written.filter(|(value, _)| *value > limit) {
+    fn within_the_limits_of_a_mailbox(&mut self, path: &Path, limits: &PathLimits) {
+        let mut within = |what: &str, written: Option<(u64, Place)>, limit: Option<u64>| {
+            if let (Some((value, place)), Some(limit)) = (written, limit)
+                && value > limit
+            {
                 let what = format!("Exchange Online allows {limit} {what} to a mailbox");
                 self.sink.warn(
                     place,
@@ -198,13 +201,13 @@ impl Checker<'_> {
             }
         };
         let connections = path.connections.as_ref().map(|c| (c.value.0, c.place));
-        within("connections", connections, limits::CONNECTIONS_PER_MAILBOX as u64);
+        within("connections", connections, limits.connections_max.map(|most| most as u64));
         let messages = path.messages_per_minute.as_ref().map(|m| (m.value.0, m.place));
-        within("messages a minute", messages, u64::from(limits::MESSAGES_PER_MINUTE));
+        within("messages a minute", messages, limits.messages_per_minute.map(u64::from));
         let recipients = path.recipients_per_day.as_ref().map(|r| (r.value.0, r.place));
-        within("recipients a day", recipients, u64::from(limits::RECIPIENTS_PER_DAY));
+        within("recipients a day", recipients, limits.recipients_per_day.map(u64::from));
         let of_a_message = path.recipients_per_message.as_ref().map(|r| (r.value.0, r.place));
-        within("recipients a message", of_a_message, limits::RECIPIENTS_PER_MESSAGE_MAX as u64);
+        within("recipients a message", of_a_message, limits.recipients_per_message_max.map(|most| most as u64));
     }
 }
 
@@ -238,7 +241,7 @@ impl Way {
             self.pool.name = name.clone();
         }
         let connections = path.connections.as_ref().map_or(next_hop.limits.connections, |c| c.number());
-        let recipients = next_hop.limits.recipients_per_message.unwrap_or(limits::RECIPIENTS_PER_MESSAGE);
+        let recipients = next_hop.limits.recipients_per_message.unwrap_or(usize::MAX);
         self.lanes.push(Lane {
             name: name.clone(),
             tenant: self.pool.tenant.to_string(),
@@ -287,7 +290,7 @@ fn recipients_of_a_domain(host: &str) -> Option<usize> {
     let host = host.to_ascii_lowercase();
     let under = |suffix: &&str| host.strip_suffix(*suffix).is_some_and(|rest| rest.ends_with('.'));
     let mx = Cloud::ALL.iter().flat_map(|cloud| cloud.mx_suffixes()).any(under);
-    mx.then_some(limits::RECIPIENTS_PER_MX_TRANSACTION)
+    mx.then_some(RECIPIENTS_PER_MX_TRANSACTION)
 }
 
 /// `tenant/path name`, or `tenant/kind/mailbox`.

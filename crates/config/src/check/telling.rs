@@ -92,8 +92,8 @@ impl Checker<'_> {
 
     fn syslog(&mut self, syslog: &Syslog) -> Option<Channel> {
         let to = match syslog.to.as_ref()?.value.clone() {
-            SyslogServer::Udp(address) => SyslogTarget::Udp(address),
-            SyslogServer::Tcp(address) => SyslogTarget::Tcp(address),
+            SyslogServer::Udp(server) => SyslogTarget::Udp(server),
+            SyslogServer::Tcp(server) => SyslogTarget::Tcp(server),
             SyslogServer::Local(path) => SyslogTarget::Local(path),
         };
         Some(Channel::Syslog { to, facility: syslog.facility.value.0 })

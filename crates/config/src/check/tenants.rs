@@ -107,7 +107,8 @@ impl Checker<'_> {
     /// What of its credential ends on a certain day.
     fn expiring(&mut self, tenant: &Tenant) -> Option<Expiring> {
         let credential = &tenant.credential.as_ref()?.value;
-        let whose = format!("{}/{}", tenant.name.as_ref()?.value.0, credential.client_id.as_ref()?.value.0);
+        let name = tenant.name.as_ref()?.value.0.clone();
+        let whose = format!("{name}/{}", credential.client_id.as_ref()?.value.0);
         match (&*credential.expires, &*credential.certificate) {
             (Some(expires), Some(_)) => {
                 let remedy = "take it out: the certificate says itself when it ends";
@@ -116,10 +117,12 @@ impl Checker<'_> {
             }
             (Some(expires), None) => Some(Expiring {
                 what: format!("client secret of {whose}"),
+                tenant: Some(name),
                 source: ExpirySource::Date(expires.value.0),
             }),
             (None, Some(certificate)) => Some(Expiring {
                 what: format!("certificate of {whose}"),
+                tenant: Some(name),
                 source: ExpirySource::Certificate(self.resolve(&certificate.value)),
             }),
             (None, None) => None,

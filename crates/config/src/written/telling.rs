@@ -52,7 +52,7 @@ table! {
 table! {
     /// A collector of syslog messages.
     Syslog "syslog" {
-        /// `udp://` or `tcp://` with IP address and port (514 and 601 unless given), or the path of a local socket.
+        /// `udp://` or `tcp://` with a host name or an address, and perhaps a port (514 and 601 unless given), or the path of a local socket.
         to: Required<SyslogServer>, example "\"udp://192.0.2.10:514\"";
         /// RFC 5424's.
         facility: Defaulted<OneOf<alert::Facility>>, default "\"mail\"";

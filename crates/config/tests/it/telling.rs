@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alert::{Channel, Facility, SyslogTarget, WebhookFormat};
+use alert::{Channel, Facility, Server, SyslogTarget, WebhookFormat};
 use config::Config;
 use secret::Secret;
 use telemetry::{IncidentKind, Severity};
@@ -68,7 +68,10 @@ mail = { to = ["it@contoso.com"], path = "local/on-premises" }
     assert_eq!(*ca, Some(dir.path().join("ca.pem")));
     assert!(!format!("{config:?}").contains("hooks.example"), "the address is a secret");
     let Channel::Syslog { to, facility } = &collector.channel else { panic!("{:?}", collector.channel) };
-    assert_eq!((to, *facility), (&SyslogTarget::Tcp("192.0.2.10:601".parse().unwrap()), Facility::Local(3)));
+    assert_eq!(
+        (to, *facility),
+        (&SyslogTarget::Tcp(Server { host: "192.0.2.10".to_owned(), port: 601 }), Facility::Local(3))
+    );
     assert_eq!((collector.kinds.as_slice(), collector.severity), ([].as_slice(), Severity::Warning));
     let Channel::Command { command, timeout } = &pager.channel else { panic!("{:?}", pager.channel) };
     let program = dir.path().join("./page").display().to_string();
@@ -120,12 +123,12 @@ fn unknown_kinds_formats_and_facilities_name_the_nearest() {
 #[test]
 fn what_an_alert_names_is_there() {
     said(
-        "[[alert]]\nname = \"a\"\nwebhook = { url = \"hooks.example\" }\n[[alert]]\nname = \"b\"\nsyslog = { to = \"udp://logs.example\" }\n[[alert]]\nname = \"c\"\ncommand = [\"./nothing\"]\n[[alert]]\nname = \"d\"\nmail = { to = [], path = \"contoso/submision\" }",
+        "[[alert]]\nname = \"a\"\nwebhook = { url = \"hooks.example\" }\n[[alert]]\nname = \"b\"\nsyslog = { to = \"tls://logs.example\" }\n[[alert]]\nname = \"c\"\ncommand = [\"./nothing\"]\n[[alert]]\nname = \"d\"\nmail = { to = [], path = \"contoso/submision\" }",
         "
 16: the webhook's `url` is no web address
   hint: https://…, on one line
-19: `to` is not a syslog server: \"udp://logs.example\"
-  hint: for example \"udp://192.0.2.10:514\", \"tcp://[2001:db8::1]:601\" or \"/dev/log\"; addresses, no names
+19: `to` is not a syslog server: \"tls://logs.example\"
+  hint: for example \"udp://192.0.2.10:514\", \"tcp://logs.example:601\" or \"/dev/log\"
 22: there is no program DIR/./nothing
   hint: the first word is the program, the others are its arguments: [\"/usr/local/bin/page\", \"mail\"]
 25: `to` is empty

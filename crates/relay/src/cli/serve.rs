@@ -29,7 +29,7 @@ impl Serve {
         let config = config::load(&self.file.config).map_err(|errors| anyhow!("{errors}"))?;
         set_up_logs(&config.log)?;
         for warning in &config.warnings {
-            tracing::warn!(hint = warning.remedy.as_deref(), "{}: {}", self.file.config.display(), warning.what);
+            tracing::warn!(hint = warning.remedy.as_deref(), "{}", warning.said());
         }
         let relay = start(config).await?;
         tokio::select! {
