@@ -8,22 +8,17 @@ use qmgr::{Handle, Notification};
 use queue::{LaneName, Spool};
 use smtp::{ForwardPath, Mailbox};
 
-/// Keys of the alerts begin so among those that the spool remembers.
-const PREFIX: &str = "alert/";
-
-/// See [`Memory`].
+/// See [`Memory`]. Keys of the alerts begin with `alert/` by themselves.
 pub(crate) struct SpoolMemory(pub(crate) Arc<dyn Spool>);
 
 #[async_trait]
 impl Memory for SpoolMemory {
     async fn remember(&self, key: &str, value: Option<&str>) -> Result<(), String> {
-        self.0.remember(&format!("{PREFIX}{key}"), value).await.map_err(|error| error.to_string())
+        self.0.remember(key, value).await.map_err(|error| error.to_string())
     }
 
     async fn remembered(&self, prefix: &str) -> Result<Vec<(String, String)>, String> {
-        let found = self.0.remembered(&format!("{PREFIX}{prefix}")).await.map_err(|error| error.to_string())?;
-        let own = |(key, value): (String, String)| Some((key.strip_prefix(PREFIX)?.to_owned(), value));
-        Ok(found.into_iter().filter_map(own).collect())
+        self.0.remembered(prefix).await.map_err(|error| error.to_string())
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn lines(event: &StoryEvent) -> Vec<String> {
 fn waiting(reason: &str, hint: Option<&str>, notes: &[String]) -> Vec<String> {
     let mut lines = vec![format!("waiting: {reason}")];
     lines.extend(on_the_way(notes));
-    lines.extend(hint.map(|hint| format!("  meaning: {hint}")));
+    lines.extend(hint.map(|hint| format!("  what to do: {hint}")));
     lines
 }
 
@@ -167,7 +167,7 @@ mod tests {
             "notes": ["a fresh token was taken"]
         }))
         .unwrap();
-        let wanted = ["waiting: refused", "  on the way: a fresh token was taken", "  meaning: renew the secret"];
+        let wanted = ["waiting: refused", "  on the way: a fresh token was taken", "  what to do: renew the secret"];
         assert_eq!(lines(&event), wanted);
     }
 
