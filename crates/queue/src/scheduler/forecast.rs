@@ -155,7 +155,8 @@ impl Run {
         now: Timestamp,
     ) -> Option<usize> {
         let lane = ways.lanes.get(index)?;
-        if ways.breakers_of(index).any(|breaker| breaker.open.is_some()) {
+        // How long a link stays broken, nobody knows; a wait that the remote asked for ends.
+        if lane.rest.is_some() || ways.breakers_of(index).any(|breaker| breaker.open.is_some()) {
             return None;
         }
         let drawn_on = lane.budgets.iter().filter_map(|index| Some((*index, ways.budgets.get(*index)?)));

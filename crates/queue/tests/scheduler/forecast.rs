@@ -119,6 +119,28 @@ fn where_nothing_goes_or_nobody_knows_how_fast_nothing_is_promised() {
 }
 
 #[test]
+fn while_a_link_is_broken_nothing_is_promised_and_after_a_wait_that_was_asked_for_it_is() {
+    let drained = |it: &Driver, now| it.forecast(&[waiting("a", 5)], now)[0].drained_at;
+    let ended_with = |verdict: LaneVerdict| {
+        let mut it = scheduler(10, vec![lane("a", 1, Some(30))]);
+        fill(&mut it, "a", Class::New, 0..3);
+        it.poll_start(START).unwrap();
+        it.end("a", &LaneVerdict::Healthy, true, at(1_000));
+        it.poll_start(at(1_000)).unwrap();
+        it.end("a", &verdict, false, at(2_000));
+        it
+    };
+    let mut it = ended_with(rest(60));
+    assert_eq!(drained(&it, at(3_000)), None, "resting");
+    assert_eq!(drained(&it, at(90_000)), None, "the next attempt may fail, too");
+    it.poll_start(at(90_000)).unwrap();
+    it.end("a", &LaneVerdict::Healthy, true, at(91_000));
+    assert!(drained(&it, at(91_000)).is_some(), "over");
+    let it = ended_with(throttled(Excess::Connections, Some(60)));
+    assert!(drained(&it, at(3_000)).unwrap() >= at(62_000), "a wait has an end");
+}
+
+#[test]
 fn pools_that_share_a_budget_are_looked_at_together_and_quickly() {
     let lanes: Vec<_> = (0..300).map(|n| drawing_on(&["shared"], bare(&format!("lane {n}"), 3))).collect();
     let mut it = Driver::new(10, plan(vec![budget("shared", Counted::Recipients, DAY, 3_000)], lanes));
