@@ -7,6 +7,7 @@
 mod burst;
 mod cut;
 mod halved;
+mod recipients;
 mod spool;
 mod week;
 mod world;

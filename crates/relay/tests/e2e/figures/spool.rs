@@ -29,10 +29,7 @@ impl StandingStill {
         self.0.lock().unwrap().clone().ok_or_else(|| SpoolError::Closed("killed".to_owned()))
     }
 
-    async fn ask<T, F>(
-        &self,
-        ask: impl FnOnce(Arc<spool::Embedded>) -> F + Send + 'static,
-    ) -> Result<T, SpoolError>
+    async fn ask<T, F>(&self, ask: impl FnOnce(Arc<spool::Embedded>) -> F + Send + 'static) -> Result<T, SpoolError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, SpoolError>>,
@@ -121,6 +118,7 @@ impl Spool for StandingStill {
             Err(error) => SpoolHealth {
                 state: SpoolState::Closed { reason: error.to_string() },
                 free_bytes: 0,
+                reserve_bytes: 0,
                 used_bytes: 0,
                 recovery: Vec::new(),
             },

@@ -89,7 +89,8 @@ impl World {
             reports: config.reports.clone(),
             watch: config.watch.clone(),
         };
-        let (manager, handle) = QueueManager::new(settings, Arc::clone(&spool) as Arc<dyn Spool>, Arc::clone(&self.clock), metrics);
+        let (manager, handle) =
+            QueueManager::new(settings, Arc::clone(&spool) as Arc<dyn Spool>, Arc::clone(&self.clock), metrics);
         let stop = CancellationToken::new();
         tokio::spawn(manager.run(stop.clone()));
         let pool = config.plan.pools[0].name.clone();
