@@ -123,6 +123,13 @@ impl Cache {
         self.setback.take_if(|setback| setback.fingerprint == failed);
     }
 
+    /// The wait after a failure is over; how many there were is remembered.
+    pub(crate) fn ask_anew(&mut self) {
+        if let Some(setback) = &mut self.setback {
+            setback.wait = Duration::ZERO;
+        }
+    }
+
     pub(crate) fn discard(&mut self, token: &AccessToken) -> bool {
         let secret = token.secret.expose_secret();
         self.held.take_if(|held| held.token.secret.expose_secret() == secret).is_some()
@@ -296,6 +303,18 @@ mod tests {
             cache.settle(at(0), at(0), None, Err(error)).unwrap_err();
             assert_eq!(decided(&cache, 0), format!("unavailable {wait}"));
         }
+    }
+
+    #[test]
+    fn whoever_asks_anew_ends_the_wait_and_the_next_one_is_longer_all_the_same() {
+        let mut cache = Cache::default();
+        cache.settle(at(0), at(0), None, Err(refused())).unwrap_err();
+        assert_eq!(decided(&cache, 1), "refused 29");
+        cache.ask_anew();
+        assert_eq!(decided(&cache, 1), "ask ");
+        assert!(cache.standing().is_some(), "it is still the last word");
+        cache.settle(at(1), at(1), None, Err(refused())).unwrap_err();
+        assert_eq!(decided(&cache, 1), "refused 60");
     }
 
     #[test]

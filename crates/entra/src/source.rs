@@ -118,6 +118,11 @@ impl TokenSource {
         }
     }
 
+    /// An operator says that the trouble is cured: the next token is asked for although a refusal is remembered.
+    pub fn ask_anew(&self) {
+        self.inner.state().cache.ask_anew();
+    }
+
     /// What the token says of itself, for the operator's hint after a `535 5.7.3`: audience, roles, expiry. No secret in it.
     pub fn describe(token: &AccessToken) -> String {
         claims::describe(token)

@@ -1,11 +1,12 @@
-//! What is due by the clock alone: idle connections, the history, the ledger.
+//! What is due by the clock alone: idle connections, credentials that were replaced, the history, the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::context::Context;
+use crate::context::{Context, Input};
 
 const TEND: Duration = Duration::from_secs(5);
 const PRUNE: Duration = Duration::from_secs(3_600);
@@ -17,8 +18,12 @@ pub(crate) async fn run(context: Arc<Context>, history: Duration) {
         let mut prune_at = Instant::now();
         loop {
             let now = ticks.tick().await;
-            for transport in context.transports.values() {
+            for (lane, transport) in &context.transports {
                 transport.tend().await;
+                if transport.credential_replaced() {
+                    // Nobody waits for the answer.
+                    context.tell(Input::Probe(lane.clone(), oneshot::channel().0));
+                }
             }
             if now >= prune_at {
                 prune_at = now + PRUNE;

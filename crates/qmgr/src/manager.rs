@@ -257,6 +257,7 @@ impl Manager {
             Input::Done(id, serial, due) => self.handle_done(id, serial, due),
             Input::Due(due) => self.scheduler.handle_due_at(&due.lane, due.class, due.at),
             Input::Probe(name, answer) => {
+                self.context.transports.values().for_each(|transport| transport.ask_anew());
                 let known = self.scheduler.probe_now(&name, now);
                 drop(answer.send(if known { Ok(()) } else { Err(OperatorError::NoLane(name)) }));
             }

@@ -221,7 +221,8 @@ pub(crate) fn opened(context: &Context, breaker: &BreakerName, pause: &Pause, la
         about: breaker.to_string(),
         severity: Severity::Critical,
         what: format!(
-            "mail waits: {reason}; it is kept, one message is tried now and then, and all goes on by itself when that works"
+            "mail waits: {}; it is kept, one message is tried now and then, and all goes on by itself when that works",
+            reason.trim_end_matches('.')
         ),
         remedy: remedy.clone(),
         code: Some(code.clone()),

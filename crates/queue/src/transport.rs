@@ -138,6 +138,13 @@ pub trait Transport: Send + Sync {
     }
     /// Close idle connections that are too old; called every few seconds.
     async fn tend(&self) {}
+    /// True once after a credential that had been refused was replaced: an attempt is worth it now. Noticed while [`Self::tend`]
+    /// is called.
+    fn credential_replaced(&self) -> bool {
+        false
+    }
+    /// An operator wants it tried now: the next attempt asks anew also where a refusal is remembered.
+    fn ask_anew(&self) {}
     /// The relay stops: attempts under way end at once, each with what is known of it. Those that do not are dropped soon
     /// after.
     fn abandon(&self) {}

@@ -24,6 +24,8 @@ pub(crate) trait Tokens: Send + Sync {
     fn describe(&self, token: &AccessToken) -> String;
     /// What proves the application is another one than what was refused last: true once.
     async fn changed(&self) -> bool;
+    /// The next token is asked for even if one was refused just before.
+    fn ask_anew(&self);
 }
 
 #[async_trait]
@@ -39,6 +41,9 @@ impl Tokens for TokenSource {
     }
     async fn changed(&self) -> bool {
         Self::changed(self).await
+    }
+    fn ask_anew(&self) {
+        Self::ask_anew(self);
     }
 }
 
@@ -57,6 +62,12 @@ pub(crate) enum Proof {
 }
 
 impl Login {
+    pub(crate) fn ask_anew(&self) {
+        if let Self::XOAuth2 { tokens, .. } = self {
+            tokens.ask_anew();
+        }
+    }
+
     pub(crate) fn new(auth: &Auth) -> Self {
         match auth {
             Auth::None => Self::None,

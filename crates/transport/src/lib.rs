@@ -113,12 +113,6 @@ impl SmtpTransport {
         })
     }
 
-    /// True once after a password, secret or certificate that had been refused was replaced: a probe is worth it now.
-    /// Noticed while [`Transport::tend`] is called.
-    pub fn credential_replaced(&self) -> bool {
-        self.next_hop.watch.take_replaced()
-    }
-
     /// Most recipients of a transaction that would like to have so many: by the settings, by what the server says of itself
     /// (LIMITS RCPTMAX), and by what it refused.
     fn recipients_at_once(&self, offered: Option<u32>, wanted: usize) -> usize {
@@ -149,6 +143,14 @@ impl Transport for SmtpTransport {
     async fn tend(&self) {
         self.pool.tend().await;
         self.next_hop.watch.look(&self.next_hop.login).await;
+    }
+
+    fn credential_replaced(&self) -> bool {
+        self.next_hop.watch.take_replaced()
+    }
+
+    fn ask_anew(&self) {
+        self.next_hop.login.ask_anew();
     }
 
     fn abandon(&self) {

@@ -92,6 +92,23 @@ async fn a_paused_lane_keeps_its_mail_alerts_once_probes_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_credential_that_was_replaced_is_tried_within_seconds_and_whoever_retries_asks_anew() {
+    let relay = Relay::start(&World::new(1), &FREE);
+    let remote = &relay.remotes["alpha"];
+    *remote.refuses_until.lock().unwrap() = Some(START + seconds(10 * 86_400));
+    relay.accept("alpha", 1, false).await.unwrap();
+    wait(86_400).await;
+    assert_eq!(relay.handle.status().await.breakers.len(), 1);
+    relay.handle.probe(&lane("alpha")).await.unwrap();
+    assert_eq!(remote.asked_anew.load(Ordering::Relaxed), 1, "by the operator");
+    wait(10).await;
+    *remote.refuses_until.lock().unwrap() = None;
+    remote.replaced.store(true, Ordering::Relaxed);
+    assert!(relay.drained_within(seconds(10)).await);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_whose_sender_is_refused_waits_alone_and_is_told_of_once() {
     let relay = Relay::start(&World::new(1), &ONE);
     relay.remotes["alpha"].does([Act::SetAside("at 8"), Act::Take, Act::SetAside("at 9"), Act::Take]);

@@ -1,6 +1,7 @@
 //! A running queue manager with its spool and its remotes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -168,6 +169,8 @@ fn remote(world: &Arc<World>, clock: &Arc<VirtualClock>, permits: Permits) -> Ar
         refuses_until: Mutex::new(None),
         open: Mutex::new(0),
         abandoned: CancellationToken::new(),
+        replaced: AtomicBool::new(false),
+        asked_anew: AtomicUsize::new(0),
         answers: Mutex::default(),
     })
 }

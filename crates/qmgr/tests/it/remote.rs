@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -106,6 +106,10 @@ pub(crate) struct Remote {
     pub(crate) abandoned: CancellationToken,
     /// What it says of messages that it is asked for, in turn; then that it cannot be asked.
     pub(crate) answers: Mutex<VecDeque<Inquiry>>,
+    /// Its credential was replaced.
+    pub(crate) replaced: AtomicBool,
+    /// How often it was told to ask anew.
+    pub(crate) asked_anew: AtomicUsize,
 }
 
 /// What the remote does with one attempt.
@@ -423,6 +427,14 @@ impl Transport for Remote {
 
     async fn inquire(&self, _message: &Message, _recipients: &[u32], _now: Timestamp) -> Inquiry {
         self.answers.lock().unwrap().pop_front().unwrap_or(Inquiry::Unknown)
+    }
+
+    fn credential_replaced(&self) -> bool {
+        self.replaced.swap(false, Ordering::Relaxed)
+    }
+
+    fn ask_anew(&self) {
+        self.asked_anew.fetch_add(1, Ordering::Relaxed);
     }
 
     fn abandon(&self) {

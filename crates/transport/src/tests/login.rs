@@ -43,6 +43,7 @@ impl Tokens for Given {
     async fn changed(&self) -> bool {
         self.changed.swap(false, Ordering::Relaxed)
     }
+    fn ask_anew(&self) {}
 }
 
 fn with_tokens(answers: Vec<Result<AccessToken, TokenError>>) -> (Arc<Given>, Login) {
