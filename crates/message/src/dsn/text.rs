@@ -207,7 +207,8 @@ impl Text {
         self.line("", "The message:");
         self.line("  Id at the relay: ", &short(id));
         self.line("  From:            ", &address(reverse_path));
-        self.line("  Subject:         ", &subject.map_or_else(String::new, |subject| short(&readable(subject))));
+        let subject = subject.map(|subject| short(&readable(subject))).filter(|subject| !subject.trim().is_empty());
+        self.line("  Subject:         ", subject.as_deref().unwrap_or("(none)"));
         let peer = report.about.peer.map(|peer| format!(" [{peer}]")).unwrap_or_default();
         self.line("  Received:        ", &format!("{}, from \"{}\"{peer}", time(*arrived_at), short(client)));
         if let Some(id) = message_id {

@@ -53,7 +53,7 @@ struct Told<'a> {
     more: u64,
 }
 
-/// A cause may be in several chunks.
+/// A cause may be in several chunks. Those from which most suffer come first.
 fn causes(chunks: &[Chunk]) -> Vec<Told<'_>> {
     let mut told: Vec<Told<'_>> = Vec::new();
     for cause in chunks.iter().flat_map(|chunk| &chunk.causes) {
@@ -67,6 +67,7 @@ fn causes(chunks: &[Chunk]) -> Vec<Told<'_>> {
             }
         }
     }
+    told.sort_by_key(|told| std::cmp::Reverse(told.recipients()));
     told
 }
 
@@ -79,7 +80,11 @@ impl Told<'_> {
     // Writing into a string does not fail.
     fn write(&self, text: &mut String, number: usize, room: &mut usize) {
         let Cause { action, status, reason, hint, .. } = self.cause;
-        let _ = writeln!(text, "\n\nCause {number}: {} recipients {action}, status {status}\n", self.recipients());
+        let recipients = match self.recipients() {
+            1 => "1 recipient".to_owned(),
+            count => format!("{count} recipients"),
+        };
+        let _ = writeln!(text, "\n\nCause {number}: {recipients} {action}, status {status}\n");
         let _ = writeln!(text, "  Why: {reason}\n");
         let _ = writeln!(text, "  What to do: {}\n", hint.as_deref().unwrap_or_else(|| advice(*status)));
         let _ = writeln!(text, "  When (UTC)           Id             Client            From -> To");
