@@ -2,7 +2,7 @@
 //! the spool take mail, is every recipient accounted for?
 //!
 //! In: the spool's counters and health, the scheduler's forecasts. Out: incidents that open and close; each closes only
-//! when its figure is well below where it opens, so that none flaps. Never: a change of anything.
+//! when its figure is well away from where it opens, so that none flaps. Never: a change of anything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{BudgetName, Counters, Filter, Forecast, LaneDepth, SpoolState};
+use queue::{BudgetName, Counters, Filter, Forecast, LaneDepth, SpoolHealth, SpoolState};
 use telemetry::{Gauge, Incident, IncidentKind, Severity};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -97,7 +97,7 @@ impl Watch {
     fn look_at_disk(&mut self) {
         let health = self.context.spool.health();
         let (level, severity, what) = match &health.state {
-            SpoolState::Accepting => (Level::Below, Severity::Warning, String::new()),
+            SpoolState::Accepting => (room(&health), Severity::Warning, scarce(&health)),
             SpoolState::Full { reason } => {
                 (Level::Above, Severity::Critical, format!("no new mail is taken: {reason}"))
             }
@@ -108,7 +108,7 @@ impl Watch {
         let remedy = "make room on the disk of the spool, or see to the disk; `posthouse status` shows what is free";
         let finding =
             Finding { kind: IncidentKind::Disk, about: "the spool", severity, what, remedy, lanes: Vec::new() };
-        self.tell(level, finding, "mail is taken again");
+        self.tell(level, finding, "mail is taken, and there is room");
     }
 
     /// Every recipient must be accounted for.
@@ -278,6 +278,25 @@ fn budget_finding<'a>(budget: &'a BudgetName, at: Timestamp, forecast: &Forecast
 /// `2027-01-15 15:40Z`
 fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+/// How near the free room is to the reserve: below twice that it is told of, until there is a quarter more.
+fn room(health: &SpoolHealth) -> Level {
+    let (free, enough) = (u128::from(health.free_bytes), u128::from(health.reserve_bytes) * 2);
+    match free {
+        _ if free < enough => Level::Above,
+        _ if free * u128::from(CLOSES_AT) < enough * 100 => Level::Between,
+        _ => Level::Below,
+    }
+}
+
+fn scarce(health: &SpoolHealth) -> String {
+    let mebibytes = |octets: u64| octets >> 20;
+    format!(
+        "the disk of the spool has {} MiB free; below {} MiB no new mail is taken",
+        mebibytes(health.free_bytes),
+        mebibytes(health.reserve_bytes)
+    )
 }
 
 fn level(figure: u64, opens_above: u64) -> Level {

@@ -173,6 +173,9 @@ pub struct SpoolHealth {
     pub state: SpoolState,
     /// Octets free on its file system.
     pub free_bytes: u64,
+    /// Octets of them that new mail may not use up; 0: not known.
+    #[serde(default)]
+    pub reserve_bytes: u64,
     /// Octets that it takes up.
     pub used_bytes: u64,
     /// What recovery found at start: one line each, empty after a clean stop.

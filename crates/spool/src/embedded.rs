@@ -472,6 +472,7 @@ impl Spool for Embedded {
         SpoolHealth {
             state,
             free_bytes: shared.room.free(),
+            reserve_bytes: shared.room.wanted(),
             used_bytes: shared.store.used() + database.iter().sum::<u64>(),
             recovery: shared.recovery.clone(),
         }

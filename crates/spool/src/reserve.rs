@@ -187,6 +187,11 @@ impl Room {
         state.free
     }
 
+    /// Octets that are kept free.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
     /// `None`: accepting.
     pub(crate) fn full(&self) -> Option<SpoolState> {
         lock(&self.state).full.clone().map(|reason| SpoolState::Full { reason })

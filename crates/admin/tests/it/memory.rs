@@ -185,7 +185,8 @@ impl Spool for Memory {
         Ok(counters)
     }
     fn health(&self) -> SpoolHealth {
-        SpoolHealth { state: self.inside().state.clone(), free_bytes: 1 << 30, used_bytes: 4096, recovery: Vec::new() }
+        let state = self.inside().state.clone();
+        SpoolHealth { state, free_bytes: 1 << 30, reserve_bytes: 0, used_bytes: 4096, recovery: Vec::new() }
     }
     async fn prune_history(&self, _: Timestamp) -> Result<u64, SpoolError> {
         Ok(0)

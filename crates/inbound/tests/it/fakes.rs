@@ -205,7 +205,7 @@ impl Spool for MemorySpool {
             Some(error) => SpoolState::Closed { reason: error.to_string() },
             None => SpoolState::Accepting,
         };
-        SpoolHealth { state, free_bytes: 0, used_bytes: 0, recovery: Vec::new() }
+        SpoolHealth { state, free_bytes: 0, reserve_bytes: 0, used_bytes: 0, recovery: Vec::new() }
     }
 
     async fn prune_history(&self, _: Timestamp) -> Result<u64, SpoolError> {

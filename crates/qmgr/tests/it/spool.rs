@@ -30,6 +30,8 @@ pub(crate) struct MemorySpool {
     pub(crate) mute: AtomicBool,
     /// It has no room for new mail.
     pub(crate) full: AtomicBool,
+    /// Of which 100 are its reserve.
+    pub(crate) free_bytes: AtomicU64,
     /// Times that a body was asked for.
     pub(crate) bodies: AtomicU64,
     /// Recipients that it claims to have accepted in addition.
@@ -71,6 +73,7 @@ impl MemorySpool {
             bodiless: AtomicBool::new(false),
             mute: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(1_000),
             bodies: AtomicU64::new(0),
             invented: AtomicU64::new(0),
         })
@@ -411,7 +414,8 @@ impl Spool for MemorySpool {
             true => SpoolState::Full { reason: "12 octets are free".to_owned() },
             false => SpoolState::Accepting,
         };
-        SpoolHealth { state, free_bytes: 1, used_bytes: 0, recovery: Vec::new() }
+        let free_bytes = self.free_bytes.load(Ordering::Relaxed);
+        SpoolHealth { state, free_bytes, reserve_bytes: 100, used_bytes: 0, recovery: Vec::new() }
     }
 
     async fn prune_history(&self, _before: Timestamp) -> Result<u64, SpoolError> {

@@ -137,6 +137,36 @@ async fn a_full_spool_and_unaccounted_recipients_open_and_close() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn room_that_comes_near_the_reserve_is_told_before_mail_is_refused() {
+    let relay = Relay::start(&World::new(1), &ONE);
+    let look = async |free: u64, full: bool| {
+        relay.world.spool.free_bytes.store(free, Ordering::Relaxed);
+        relay.world.spool.full.store(full, Ordering::Relaxed);
+        wait(61).await;
+        let told = relay.incidents.take().into_iter().filter_map(|told| match told {
+            Told::Open(incident) if incident.kind == IncidentKind::Disk => Some(format!("{:?}", incident.severity)),
+            Told::Close(IncidentKind::Disk, _) => Some("close".to_owned()),
+            _ => None,
+        });
+        let mut told: Vec<_> = told.collect();
+        told.dedup();
+        told.join(" ")
+    };
+    for (free, full, told) in [
+        (200, false, ""),
+        (199, false, "Warning"),
+        (240, false, "Warning"),
+        (90, true, "Critical"),
+        (150, false, "Warning"),
+        (250, false, "close"),
+        (240, false, ""),
+    ] {
+        assert_eq!(look(free, full).await, told, "{free} {full}");
+    }
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_budget_that_ends_before_the_queue_does_is_told_of() {
     let name = BudgetName("alpha/recipients a day".into());
     let relay = Relay::start_with(&World::new(1), START, &[("alpha", 3, Some(30))], |settings| {
