@@ -213,7 +213,7 @@ async fn too_much_slows_the_lane_down_and_bounces_nothing_whatever_its_digit() {
             Some(60),
         ),
         ("554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", recipients, None),
-        ("554 5.2.2 Submission quota exceeded", recipients, None),
+        ("554 5.2.2 Submission quota exceeded", "throttled Unknown", Some(60)),
         ("550 5.1.90 You have reached your daily limit for message recipients", recipients, None),
         ("550 5.7.232 Your trial tenant has exceeded its daily limit", "throttled Of(External)", None),
         ("550 5.7.233 Your tenant has exceeded its daily limit", "throttled Of(External)", None),
