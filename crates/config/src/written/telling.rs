@@ -91,7 +91,7 @@ table! {
 table! {
     /// How senders, and owners of devices, are told what became of their mail.
     Reports "[reports]" {
-        /// Reports to one owner for one cause within `digest`; what comes after is collected into one mail.
+        /// Reports to one owner for one cause within `digest`, and ten times as many to one reader in all; what comes after is collected into one mail.
         singles: Defaulted<Whole<0, 1000>>, default "3";
         /// That mail leaves so long after its first entry.
         digest: Defaulted<Lasting<1, DAY>>, default "\"15m\"";
