@@ -136,11 +136,17 @@ impl Checker<'_> {
         let written = tenant.credential.as_ref()?;
         let credential = self.credential(written);
         let id = self.tenant_id(tenant, written.place);
+        let client_id = written.value.client_id.as_ref()?;
+        if !client_id.value.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let what = format!("`client_id` is no application id: \"{}\"", client_id.value.0);
+            self.sink.error(client_id.place, what, "the application (client) id from the application's overview page");
+            return None;
+        }
         let cloud = tenant.cloud.value.0;
         Some(entra::Settings {
             authority: endpoints.login.as_ref().map_or_else(|| cloud.login().to_owned(), |login| login.value.0.clone()),
             tenant: id?,
-            client_id: written.value.client_id.as_ref()?.value.0.clone(),
+            client_id: client_id.value.0.clone(),
             credential: credential?,
             scope: cloud.smtp_scope().to_owned(),
             ca,

@@ -234,6 +234,16 @@ fn credentials_are_whole_or_not_there() {
 }
 
 #[test]
+fn a_placeholder_is_no_application_id() {
+    check(
+        &[("credential", "credential = { client_id = \"…\", client_secret = { file = \"secret\" } }")],
+        "
+12: `client_id` is no application id: \"…\"
+  hint: the application (client) id from the application's overview page",
+    );
+}
+
+#[test]
 fn a_login_never_crosses_an_unverified_link() {
     check(
         &[(
