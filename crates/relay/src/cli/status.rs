@@ -182,12 +182,19 @@ fn budget(budget: &Budget, forecasts: &[Forecast], now: Timestamp) -> Vec<String
     if budget.reserve > 0 {
         line.push_str(&format!(" ({} kept for urgent mail)", grouped(budget.reserve)));
     }
-    if let Some(free_at) = budget.free_at.filter(|_| budget.window_seconds >= LONG_WINDOW) {
-        line.push_str(&format!("; used up, there is more at {}", moment(free_at, now)));
+    let free_at = budget.free_at.filter(|_| budget.window_seconds >= LONG_WINDOW);
+    if let Some(free_at) = free_at {
+        let why = match budget.used + budget.reserve >= budget.limit {
+            true => "used up, there is more",
+            false => "refused although not used up, tried again",
+        };
+        line.push_str(&format!("; {why} at {}", moment(free_at, now)));
     }
     for forecast in forecasts {
         let Some(short) = forecast.short.as_ref().filter(|short| short.budget == budget.name) else { continue };
-        line.push_str(&format!("; ends at {} at this rate", moment(short.at, now)));
+        if free_at.is_none() {
+            line.push_str(&format!("; ends at {} at this rate", moment(short.at, now)));
+        }
         line.push_str(&format!("; {} messages wait", grouped(forecast.messages)));
         line.push_str(&forecast.drained_at.map(|at| format!(", drained by {}", moment(at, now))).unwrap_or_default());
     }
@@ -308,6 +315,27 @@ mod tests {
                 "  at 13:55: 554 5.2.0 quota exceeded",
             ],
         );
+    }
+
+    #[test]
+    fn a_budget_that_waits_is_told_with_why_and_not_that_it_will_end() {
+        let pool = "contoso/submission/relay@contoso.com";
+        let path = "path contoso/submission/relay@contoso.com: 312 queued, 2/3 attempts under way, 3 connections";
+        for (used, why) in [(9_500, "used up, there is more"), (11, "refused although not used up, tried again")] {
+            let told = format!(
+                "budget contoso/relay@contoso.com/recipients a day: {} of 10,000 (500 kept for urgent mail); {why} at 15:40; 312 messages wait",
+                grouped(used)
+            );
+            check(
+                |status| {
+                    status["budgets"] = json!([budget_of(used, 10_000)]);
+                    status["budgets"][0]["free_at"] = json!(at("15:40"));
+                    let short = json!({"budget": "contoso/relay@contoso.com/recipients a day", "at": at("14:00")});
+                    status["forecasts"] = json!([{"pool": pool, "messages": 312, "short": short}]);
+                },
+                &[path, &told],
+            );
+        }
     }
 
     #[test]
