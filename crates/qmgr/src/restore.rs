@@ -27,6 +27,11 @@ const ASK_TIMES: u32 = 100;
 const AT_ONCE: usize = 64;
 /// There while the relay runs: found at a start, the last run did not end in good order.
 const RUNNING: &str = "qmgr/running";
+/// When runs that broke off were followed by a start, and how many of them: what was under way then counts from then on, also
+/// after further ends.
+const UNDER_WAY: &str = "qmgr/under-way";
+/// Such starts remembered one by one; of more, the oldest are taken together at the latest instant among them.
+const STARTS: usize = 500;
 const ABOUT: &str = "what was sent before the start";
 
 pub(crate) async fn run(context: Arc<Context>) {
@@ -58,11 +63,11 @@ async fn restore(context: &Context) -> Restored {
     stuck::recall(context, stuck).await;
     let running = insist(context, || context.spool.remembered(RUNNING)).await;
     let now = context.clock.now();
-    if !running.is_empty() {
-        spent.extend(under_way(context, now));
-    }
+    spent.extend(under_way(context, !running.is_empty(), now).await);
     let text = now.to_string();
     insist(context, || context.spool.remember(RUNNING, Some(&text))).await;
+    // Heard in their order.
+    spent.sort_by_key(|spend| spend.at);
     Restored { spent, remembered }
 }
 
@@ -98,12 +103,39 @@ where
     }
 }
 
-/// Transactions that had got as far as MAIL when the last run broke off are in no journal: there were no more than attempts
-/// at once.
-fn under_way(context: &Context, now: Timestamp) -> Vec<Spend> {
-    let lanes = context.ways.lanes();
-    let cost = |connections| Cost { messages: u32::try_from(connections).unwrap_or(u32::MAX), ..Cost::default() };
-    lanes.flat_map(|way| way.spends(cost(way.connections), now)).collect()
+/// Transactions that had got as far as MAIL when a run broke off are in no journal: there were no more than attempts at once.
+/// Remembered before this run is noted, so that the next end, of whatever kind, takes nothing away.
+async fn under_way(context: &Context, broke_off: bool, now: Timestamp) -> Vec<Spend> {
+    let Some(longest) = context.ways.longest() else { return Vec::new() };
+    let since = now.checked_sub(longest).unwrap_or(Timestamp::MIN);
+    let known = insist(context, || context.spool.remembered(UNDER_WAY)).await;
+    let was = known.into_iter().next().map(|(_, value)| value);
+    let mut starts: Vec<(Timestamp, u32)> =
+        was.as_deref().and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
+    starts.retain(|(at, _)| *at >= since);
+    starts.extend(broke_off.then_some((now, 1)));
+    take_together(&mut starts);
+    let value = if starts.is_empty() { None } else { serde_json::to_string(&starts).ok() };
+    if value != was {
+        insist(context, || context.spool.remember(UNDER_WAY, value.as_deref())).await;
+    }
+    starts.iter().flat_map(|(at, count)| at_once(context, *count, *at)).collect()
+}
+
+fn take_together(starts: &mut Vec<(Timestamp, u32)>) {
+    starts.sort_unstable();
+    let surplus = starts.len().saturating_sub(STARTS);
+    let taken = starts.drain(..surplus).fold(0_u32, |sum, (_, count)| sum.saturating_add(count));
+    if let Some((_, count)) = starts.first_mut() {
+        *count = count.saturating_add(taken);
+    }
+}
+
+/// What every lane may have had under way, so many times.
+fn at_once(context: &Context, times: u32, at: Timestamp) -> Vec<Spend> {
+    let messages = |connections| u32::try_from(connections).unwrap_or(u32::MAX).saturating_mul(times);
+    let cost = |connections| Cost { messages: messages(connections), ..Cost::default() };
+    context.ways.lanes().flat_map(|way| way.spends(cost(way.connections), at)).collect()
 }
 
 async fn mark_all(context: &Context, entries: Vec<LastByte>) -> Vec<Spend> {
@@ -220,4 +252,21 @@ fn spends(context: &Context, message: Option<&Message>, entries: &[LastByte], no
         Some(way.spends(used, now))
     };
     entries.iter().filter_map(spent).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_without_number_are_taken_together_and_none_is_forgotten_or_made_older() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut starts: Vec<_> = (0..2_000).map(|second| (at(second), 1)).collect();
+        take_together(&mut starts);
+        assert_eq!((starts.len(), starts[0]), (STARTS, (at(1_500), 1_501)));
+        assert_eq!(starts.iter().map(|(_, count)| count).sum::<u32>(), 2_000);
+        let mut few = vec![(at(2), 1), (at(1), 1)];
+        take_together(&mut few);
+        assert_eq!(few, [(at(1), 1), (at(2), 1)]);
+    }
 }

@@ -53,6 +53,37 @@ fn what_was_under_way_in_a_crash_counts_too() {
     });
 }
 
+#[test]
+fn what_was_under_way_in_a_crash_still_counts_after_another_end_of_any_kind() {
+    let world = World::new(1);
+    life(async {
+        let relay = Relay::start(&world, &TEN);
+        relay.remotes["alpha"].does((0..7).map(|_| Act::Take).chain([Act::Silent, Act::Silent, Act::Silent]));
+        for _ in 0..20 {
+            relay.accept("alpha", 1, false).await.unwrap();
+        }
+        wait(5).await;
+        assert_eq!(world.ledger().order.len(), 10);
+    });
+    world.spool.crash();
+    world.next_life();
+    life(async {
+        let relay = Relay::start_with(&world, START + seconds(10), &TEN, |_| {});
+        wait(5).await;
+        relay.stop().await;
+    });
+    world.next_life();
+    life(async {
+        let relay = Relay::start_with(&world, START + seconds(20), &TEN, |_| {});
+        wait(30).await;
+        assert_eq!(world.ledger().order.len(), 10, "three may have got as far as MAIL");
+        wait(90).await;
+        assert!(relay.drained_within(seconds(120)).await);
+        relay.stop().await;
+    });
+    assert!(world.spool.is_remembered("qmgr/under-way").len() <= 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_attempt_is_entered_once_with_the_time_of_its_end() {
     let relay = Relay::start(&World::new(1), &TEN);
