@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use queue::{LaneName, Routes};
-use smtp::{ForwardPath, EnhancedStatus, Reply, ReversePath};
+use smtp::{EnhancedStatus, ForwardPath, Reply, ReversePath};
 
 use crate::logins::User;
 use crate::{ClientEntry, SenderPattern, SenderPatternError};
