@@ -44,6 +44,7 @@ fn settings(dir: &std::path::Path, tls: TlsMode) -> Settings {
             require_both: false,
             senders: Vec::new(),
             owner: None,
+            report_to: None,
             size: None,
             urgent: false,
         }],

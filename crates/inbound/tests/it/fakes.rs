@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use queue::{
-    BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, Intake, LaneDepth, LaneName, Listing,
-    Message, MessageId, NewMessage, Spool, SpoolError, SpoolHealth, SpoolState,
+    BodyReader, BodyWriter, Class, Clock, Counters, Filter, FinishedBody, Intake, LaneDepth, LaneName, LastByte,
+    Listing, Message, MessageId, NewMessage, Spend, Spool, SpoolError, SpoolHealth, SpoolState,
 };
 use tokio::sync::Semaphore;
 
@@ -165,7 +165,31 @@ impl Spool for MemorySpool {
         not_here()
     }
 
-    async fn record(&self, _: Message) -> Result<(), SpoolError> {
+    async fn record_spending(&self, _: Message, _: Vec<Spend>) -> Result<(), SpoolError> {
+        not_here()
+    }
+
+    async fn ledger(&self, _: Timestamp) -> Result<Vec<Spend>, SpoolError> {
+        not_here()
+    }
+
+    async fn prune_ledger(&self, _: Timestamp) -> Result<(), SpoolError> {
+        not_here()
+    }
+
+    async fn journal(&self, _: LastByte, _: bool) -> Result<(), SpoolError> {
+        not_here()
+    }
+
+    async fn interrupted(&self) -> Result<Vec<LastByte>, SpoolError> {
+        not_here()
+    }
+
+    async fn remember(&self, _: &str, _: Option<&str>) -> Result<(), SpoolError> {
+        not_here()
+    }
+
+    async fn remembered(&self, _: &str) -> Result<Vec<(String, String)>, SpoolError> {
         not_here()
     }
 

@@ -57,6 +57,7 @@ pub(crate) fn entry(name: &str) -> ClientEntry {
         require_both: false,
         senders: Vec::new(),
         owner: None,
+        report_to: None,
         size: None,
         urgent: false,
     }
