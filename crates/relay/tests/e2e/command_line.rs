@@ -30,7 +30,7 @@ fn serve_refuses_a_configuration_that_would_be_an_open_relay() {
 fn every_subcommand_has_help_that_says_what_it_does() {
     for subcommand in [
         "serve", "demo", "sandbox", "check", "status", "queue", "message", "retry", "hold", "release", "remove",
-        "spool",
+        "spool", "explain", "alert",
     ] {
         let output = command(&[subcommand, "--help"]);
         assert!(output.status.success());
@@ -43,8 +43,15 @@ fn the_ten_lines_of_the_readme_are_a_good_configuration() {
     let readme = include_str!("../../../../README.md");
     let start = readme.find("   [[listener]]").unwrap();
     let text = &readme[start..start + readme[start..].find("```").unwrap()];
-    let (directory, config) = directory_with(text);
-    std::fs::write(directory.path().join("secret"), "a secret").unwrap();
-    let output = command(&["check", "--config", config.to_str().unwrap()]);
+    let check = |text: &str| {
+        let (directory, config) = directory_with(text);
+        std::fs::write(directory.path().join("secret"), "a secret").unwrap();
+        command(&["check", "--config", config.to_str().unwrap()])
+    };
+    // The one thing left to fill in: forgotten, it is told of.
+    let forgotten = check(text);
+    assert_eq!(forgotten.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&forgotten.stdout).contains("`client_id` is no application id"), "{forgotten:?}");
+    let output = check(&text.replace("client_id = \"…\"", "client_id = \"66666666-7777-8888-9999-000000000000\""));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
