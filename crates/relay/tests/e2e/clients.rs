@@ -27,6 +27,7 @@ impl Site {
             hostname = "localhost.contoso.test"
             data_dir = "data"
             [[listener]]
+            name = "smtp"
             address = "127.0.0.1:0"
             [[listener]]
             name = "smtps"
@@ -52,11 +53,11 @@ impl Site {
     }
 
     fn plain(&self) -> SocketAddr {
-        self.relay.address(0)
+        self.relay.listener("smtp")
     }
 
     fn tls(&self) -> SocketAddr {
-        self.relay.address(1)
+        self.relay.listener("smtps")
     }
 
     fn certificate(&self) -> PathBuf {

@@ -204,7 +204,7 @@ fn the_relays_refusals_to_devices_are_explained_as_they_are_said() {
         "#,
     );
     let relay = Relay::start(&config);
-    let [plain, only_tls, usual] = [0, 1, 2].map(|n| relay.address(n));
+    let [plain, only_tls, usual] = ["plain", "only TLS", "usual"].map(|name| relay.listener(name));
     let hello = "EHLO device.contoso.test";
     let from = "MAIL FROM:<printer@contoso.test>";
     let to = "RCPT TO:<anna@example.com>";

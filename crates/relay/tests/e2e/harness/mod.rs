@@ -138,6 +138,14 @@ impl Relay {
         })
     }
 
+    /// Where the listener of this name listens; listeners come up in any order.
+    pub(crate) fn listener(&self, name: &str) -> SocketAddr {
+        self.log.wait_for("taking mail", |line| {
+            (line["message"] == "taking mail" && line["listener"] == name)
+                .then(|| line["address"].as_str().unwrap().parse().unwrap())
+        })
+    }
+
     /// Where metrics and health are.
     pub(crate) fn http(&self) -> SocketAddr {
         self.log.wait_for("metrics over HTTP", |line| {
