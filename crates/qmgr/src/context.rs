@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) transports: BTreeMap<LaneName, Arc<dyn Transport>>,
     pub(crate) incidents: Arc<dyn Incidents>,
     pub(crate) reports: ReportSettings,
+    /// Whoever changes what the spool remembers of digests has this.
+    pub(crate) digests: tokio::sync::Mutex<()>,
     pub(crate) inputs: mpsc::UnboundedSender<Input>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) tasks: TaskTracker,

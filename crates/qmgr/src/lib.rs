@@ -132,6 +132,7 @@ impl QueueManager {
             transports: settings.transports,
             incidents: settings.incidents,
             reports: settings.reports,
+            digests: tokio::sync::Mutex::default(),
             inputs: sender,
             events: broadcast::channel(EVENTS).0,
             tasks: TaskTracker::new(),

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use queue::{Message, SpoolError};
 use serde::{Deserialize, Serialize};
 use smtp::ForwardPath;
-use tokio::sync::Mutex;
 
 use super::carrier::{self, Carrier};
 use super::cause;
@@ -39,9 +38,6 @@ const SHORT: usize = 120;
 const LONG: usize = 1_024;
 /// Recipients named of one message.
 const NAMED: usize = 3;
-
-/// Whoever changes what the spool remembers of digests. Of the whole process: what it guards is not in memory.
-static BOOK: Mutex<()> = Mutex::const_new(());
 
 /// What becomes of the recipients of one message.
 pub(super) struct Shared {
@@ -106,7 +102,7 @@ pub(super) async fn share(
     let mut causes: BTreeMap<String, Vec<Fate>> = BTreeMap::new();
     fates.into_iter().for_each(|fate| causes.entry(cause::key(&fate)).or_default().push(fate));
     let singles = context.reports.singles;
-    let _book = BOOK.lock().await;
+    let _book = context.digests.lock().await;
     let mut all = Singles::read(context, &reader, ALL, singles.saturating_mul(CAUSES).min(MOST), now).await?;
     let may_be_single = all.have_room();
     let mut shared = Shared { single: Vec::new(), digested: 0 };
@@ -296,7 +292,7 @@ pub(super) struct Rounds {
 impl Rounds {
     /// Sends what is due, forgets what is old.
     pub(super) async fn round(&mut self, context: &Context) {
-        let _book = BOOK.lock().await;
+        let _book = context.digests.lock().await;
         if let Err(error) = self.due(context).await {
             tracing::debug!(%error, "digests of reports could not all be seen to; again in a moment");
         }
