@@ -429,32 +429,4 @@ mod tests {
         assert_eq!((scan.slots, scan.entries.len(), scan.bad.len()), (ALLOCATED, 4, 0));
         assert_eq!(scan.entries.iter().map(|entry| entry.number).max(), Some(1000));
     }
-
-    /// `cargo nextest run --release -p posthouse-spool --run-ignored only --no-capture what_an_entry_costs`
-    #[test]
-    #[ignore = "a measurement, run by hand"]
-    fn what_an_entry_costs() {
-        const ROUNDS: i64 = 200_000;
-        let dir = tempfile::tempdir().unwrap();
-        let found = Found { next: 1, open: Vec::new(), bad: Vec::new(), slots: 0 };
-        let journal = Journal::open(dir.path(), Arc::new(files::System), found).unwrap();
-        let lane = LaneName("contoso/submission/relay@contoso.com".into());
-        let processor = || {
-            let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
-            [usage.user_time(), usage.system_time()]
-                .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
-                .iter()
-                .sum::<i64>()
-        };
-        let before = processor();
-        for round in 0..ROUNDS {
-            let id = MessageId::from_i64(round).unwrap();
-            let entry = LastByte { id, lane: lane.clone(), at: jiff::Timestamp::UNIX_EPOCH, recipients: vec![0] };
-            journal.write(&entry).unwrap();
-            if round >= 60 {
-                journal.recorded(&[MessageId::from_i64(round - 60).unwrap()]);
-            }
-        }
-        println!("{:.2} us of the processor each", (processor() - before) as f64 / ROUNDS as f64);
-    }
 }
