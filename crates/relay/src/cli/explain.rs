@@ -180,10 +180,7 @@ fn what_next(message: &api::Message, status: &Status, now: Timestamp) -> Vec<Str
         _ => lines.push("due: it goes as soon as its turn comes".to_owned()),
     }
     lines.extend(forecast(status, &summary.lane));
-    if !waits {
-        lines.push(format!("`posthouse retry {}` tries it at once", summary.id));
-    }
-    lines.push("given up only if an attempt fails after `[queue] expire`".to_owned());
+    lines.push(format!("`posthouse retry {}` tries it at once; after `[queue] expire` it is given up", summary.id));
     lines
 }
 
