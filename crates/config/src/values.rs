@@ -188,7 +188,7 @@ impl FromText for SenderPattern {
     const IS: &'static str = "a sender pattern";
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let domain = text.rsplit_once('@').map_or("contoso.com", |(_, domain)| domain);
-        let fits = text.parse::<inbound::SenderPattern>().is_ok() && is_domain(domain.trim_start_matches("*."));
+        let fits = text.parse::<smtp::AddressPattern>().is_ok() && is_domain(domain.trim_start_matches("*."));
         if !fits {
             return Err(is_not::<Self>(
                 text,

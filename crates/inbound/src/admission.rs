@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use queue::{LaneName, Routes};
-use smtp::{EnhancedStatus, ForwardPath, Reply, ReversePath};
+use smtp::{AddressPattern, AddressPatternError, EnhancedStatus, ForwardPath, Reply, ReversePath};
 
+use crate::ClientEntry;
 use crate::logins::User;
-use crate::{ClientEntry, SenderPattern, SenderPatternError};
 
 const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
 
@@ -25,11 +25,11 @@ pub(crate) struct Entry {
     networks: Vec<IpNet>,
     has_users: bool,
     require_both: bool,
-    senders: Vec<SenderPattern>,
+    senders: Vec<AddressPattern>,
 }
 
 impl Entry {
-    fn new(settings: &ClientEntry, message_size: u64) -> Result<Self, SenderPatternError> {
+    fn new(settings: &ClientEntry, message_size: u64) -> Result<Self, AddressPatternError> {
         Ok(Self {
             name: settings.name.as_str().into(),
             size: settings.size.unwrap_or(message_size).min(message_size),
@@ -66,7 +66,7 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(clients: &[ClientEntry], message_size: u64) -> Result<Self, SenderPatternError> {
+    pub(crate) fn new(clients: &[ClientEntry], message_size: u64) -> Result<Self, AddressPatternError> {
         let entries = clients.iter().map(|client| Entry::new(client, message_size).map(Arc::new));
         Ok(Self { entries: entries.collect::<Result<_, _>>()? })
     }
@@ -104,7 +104,7 @@ impl Admission {
 /// Whether the entry may send as this, and where that goes.
 pub(crate) fn lane<'a>(entry: &Entry, routes: &'a Routes, path: &ReversePath) -> Result<&'a LaneName, Reply> {
     let (name, shown) = (&entry.name, address(path));
-    if !entry.senders.is_empty() && !entry.senders.iter().any(|pattern| pattern.matches(path)) {
+    if !entry.senders.is_empty() && !may_send(entry, path) {
         let text =
             format!("client \"{name}\" may not send as <{shown}>: senders of its [[client]] entry must allow it");
         return Err(Reply::new(550, DENIED, text));
@@ -120,6 +120,11 @@ pub(crate) fn lane<'a>(entry: &Entry, routes: &'a Routes, path: &ReversePath) ->
         };
         Reply::new(550, DENIED, text)
     })
+}
+
+/// The null reverse-path may be used by everybody: notifications have no sender to check.
+fn may_send(entry: &Entry, path: &ReversePath) -> bool {
+    path.mailbox().is_none_or(|mailbox| entry.senders.iter().any(|pattern| pattern.matches(mailbox)))
 }
 
 fn address(path: &ReversePath) -> &str {

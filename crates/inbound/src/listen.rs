@@ -23,9 +23,7 @@ use crate::link::Stops;
 use crate::logins::{Logins, PasswordHashError};
 use crate::session::Session;
 use crate::tls::Certificates;
-use crate::{
-    Limits, ListenerSettings, OpenRelay, SenderPatternError, Settings, TlsError, TlsMode, open_relay, platform, sockets,
-};
+use crate::{Limits, ListenerSettings, OpenRelay, Settings, TlsError, TlsMode, open_relay, platform, sockets};
 
 /// Between looks at the certificate's files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(3);
@@ -57,7 +55,7 @@ pub enum BindError {
     OpenRelay(#[from] OpenRelay),
     /// A client entry.
     #[error(transparent)]
-    Senders(#[from] SenderPatternError),
+    Senders(#[from] smtp::AddressPatternError),
     /// A user.
     #[error(transparent)]
     PasswordHash(#[from] PasswordHashError),

@@ -5,9 +5,11 @@
 //! RFC 5321 §4.1.2, RFC 6531 §3.3 for UTF-8. Never: whether a domain exists.
 
 mod path;
+mod pattern;
 mod syntax;
 
 pub(crate) use path::split_path;
+pub use pattern::{AddressPattern, AddressPatternError};
 use serde::{Deserialize, Serialize};
 
 /// `local-part@domain`, or `local-part@[address-literal]`. Compares as text, exactly; see [`Mailbox::same_as`].

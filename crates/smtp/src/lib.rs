@@ -16,7 +16,7 @@ mod parameters;
 mod reply;
 pub mod server;
 
-pub use address::{AddressError, ForwardPath, Mailbox, ReversePath};
+pub use address::{AddressError, AddressPattern, AddressPatternError, ForwardPath, Mailbox, ReversePath};
 pub use auth::{Credentials, Mechanism};
 pub use content::{DotStuffer, DotUnstuffer, Unstuffed};
 pub use extensions::Extensions;

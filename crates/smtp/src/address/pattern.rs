@@ -1,13 +1,13 @@
-//! Patterns of reverse-paths that a client entry may use.
+//! Patterns of addresses: which senders a client may use, which recipients it may reach, what a mailbox may send as.
 
 use std::str::FromStr;
 
-use smtp::{Mailbox, ReversePath};
+use crate::Mailbox;
 
 /// `user@domain`, `*@domain`, `*@*.domain` (any depth below the domain, not the domain itself) or `*`; compared without
 /// regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SenderPattern(Kind);
+pub struct AddressPattern(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
@@ -19,14 +19,14 @@ enum Kind {
 
 /// Not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a pattern of senders: write user@domain, *@domain, *@*.domain or *")]
-pub struct SenderPatternError(pub String);
+#[error("`{0}` is not a pattern of addresses: write user@domain, *@domain, *@*.domain or *")]
+pub struct AddressPatternError(pub String);
 
-impl FromStr for SenderPattern {
-    type Err = SenderPatternError;
+impl FromStr for AddressPattern {
+    type Err = AddressPatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || SenderPatternError(text.to_owned());
+        let wrong = || AddressPatternError(text.to_owned());
         let domain = |domain: &str| {
             let example: Mailbox = format!("x@{domain}").parse().map_err(|_| wrong())?;
             Ok(example.domain().to_owned())
@@ -46,10 +46,9 @@ impl FromStr for SenderPattern {
     }
 }
 
-impl SenderPattern {
-    /// The null reverse-path matches every pattern: notifications have no sender to check.
-    pub fn matches(&self, reverse_path: &ReversePath) -> bool {
-        let ReversePath::Mailbox(mailbox) = reverse_path else { return true };
+impl AddressPattern {
+    /// Whether this address is one of those meant.
+    pub fn matches(&self, mailbox: &Mailbox) -> bool {
         match &self.0 {
             Kind::Any => true,
             Kind::Domain(domain) => mailbox.domain().eq_ignore_ascii_case(domain),
@@ -84,16 +83,15 @@ mod tests {
             ("billing@contoso.com", "billing2@contoso.com", false),
         ];
         for (pattern, path, expected) in cases {
-            let matches = pattern.parse::<SenderPattern>().unwrap().matches(&format!("<{path}>").parse().unwrap());
+            let matches = pattern.parse::<AddressPattern>().unwrap().matches(&Mailbox::parse(path).unwrap());
             assert_eq!(matches, expected, "{pattern} {path}");
         }
-        assert!("billing@contoso.com".parse::<SenderPattern>().unwrap().matches(&ReversePath::Null));
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
         for text in ["", "contoso.com", "*@", "a*@contoso.com", "*@*", "*@*.*.com", "a@b@c", "*@contoso..com"] {
-            assert!(text.parse::<SenderPattern>().is_err(), "{text}");
+            assert!(text.parse::<AddressPattern>().is_err(), "{text}");
         }
     }
 }
