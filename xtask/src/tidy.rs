@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("message", &["smtp"]),
     ("m365", &["smtp"]),
     ("queue", &["smtp", "message"]),
+    ("dkim", &["smtp"]),
+    ("doctor", &["m365", "smtp"]),
     ("spool", &["queue", "smtp", "telemetry"]),
     ("entra", &["m365", "secret", "telemetry"]),
     ("inbound", &["queue", "message", "smtp", "secret", "telemetry"]),
