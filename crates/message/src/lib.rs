@@ -4,14 +4,19 @@
 //! In: pieces of a message, or what mail of ours is to say. Out: facts about it, header fields, messages as bytes. Never: I/O,
 //! a clock; the content is never changed here.
 
+mod addresses;
+mod authors;
 pub mod dsn;
 mod encoding;
 mod header;
 mod letter;
 mod lines;
 mod scan;
+mod section;
 mod trace;
 
+pub use authors::{Author, AuthorTrouble, Authors};
 pub use letter::{AutoSubmitted, Letter};
 pub use scan::{ContentFacts, HeaderFacts, Importance, ScanError, ScanLimits, Scanner};
+pub use section::{Field, Section};
 pub use trace::{Received, Via};
