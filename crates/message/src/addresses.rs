@@ -7,6 +7,8 @@
 mod token;
 mod write;
 
+pub(crate) use write::display;
+
 use smtp::Mailbox;
 use token::{Kind, Token, inside, tokens};
 

@@ -7,16 +7,24 @@
 mod addresses;
 mod authors;
 pub mod dsn;
+mod eight_bit;
 mod encoding;
 mod header;
 mod letter;
 mod lines;
+mod outgoing;
 mod scan;
 mod section;
+mod signatures;
 mod trace;
 
 pub use authors::{Author, AuthorTrouble, Authors};
 pub use letter::{AutoSubmitted, Letter};
+pub use outgoing::{
+    EditError, FieldName, HeaderEdits, NewEncoding, Outgoing, Plan, Rewriting, Template, TemplateError,
+    TransferEncoding, outgoing,
+};
 pub use scan::{ContentFacts, HeaderFacts, Importance, ScanError, ScanLimits, Scanner};
 pub use section::{Field, Section};
+pub use signatures::Signatures;
 pub use trace::{Received, Via};
