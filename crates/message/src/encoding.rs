@@ -61,7 +61,8 @@ pub(crate) fn field(into: &mut String, name: &str, value: &str) {
         let mut first = true;
         for piece in pieces(word) {
             let blanks = if first { blanks } else { 1 };
-            if !first || (column + blanks + piece.len() > COLUMNS && column > name.len() + 1) {
+            let end = column + blanks + piece.len();
+            if !first || (end > COLUMNS && column > name.len() + 1) || end > LINE {
                 into.push_str("\r\n");
                 column = 0;
             }
@@ -129,7 +130,7 @@ pub(crate) fn phrase(text: &str) -> String {
 }
 
 /// `=?utf-8?Q?…?=`, as many as it takes, a blank between them; only what a phrase may hold stays as it is.
-fn encoded_words(text: &str) -> String {
+pub(crate) fn encoded_words(text: &str) -> String {
     const START: &str = "=?utf-8?Q?";
     let mut written = String::from(START);
     let mut length = START.len() + 2;
@@ -177,6 +178,24 @@ pub(crate) fn readable(text: &str) -> String {
     clean(&read)
 }
 
+/// Octets of unknown character set: UTF-8 if they can be, otherwise windows-1252, in which Western devices write.
+pub(crate) fn text_of(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.to_owned(),
+        Err(_) => octets.iter().copied().map(western).collect(),
+    }
+}
+
+/// A character of windows-1252; what has none there is a control character.
+fn western(octet: u8) -> char {
+    const FROM_128: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
+        '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    let place = usize::from(octet).checked_sub(128);
+    place.and_then(|place| FROM_128.get(place)).copied().unwrap_or(char::from(octet))
+}
+
 fn decoded_word(word: &str) -> Option<String> {
     let mut parts = word.strip_prefix("=?")?.strip_suffix("?=")?.split('?');
     let (charset, encoding, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -190,7 +209,7 @@ fn decoded_word(word: &str) -> Option<String> {
     };
     match charset.split('*').next()?.to_ascii_lowercase().as_str() {
         "utf-8" | "us-ascii" => String::from_utf8(octets).ok(),
-        "iso-8859-1" | "iso-8859-15" | "windows-1252" => Some(octets.into_iter().map(char::from).collect()),
+        "iso-8859-1" | "iso-8859-15" | "windows-1252" => Some(octets.into_iter().map(western).collect()),
         _ => None,
     }
 }

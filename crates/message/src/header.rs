@@ -4,10 +4,12 @@
 //! hop sees. A line that is neither a field nor a continuation ends the section: it is the body of a message without
 //! an empty line, and printers do send such.
 
+use crate::authors::{AuthorsReader, FIELD};
 use crate::{HeaderFacts, Importance, ScanError, ScanLimits};
 
-/// Octets kept of one field; what is read out of a field stands in front.
-const KEPT: usize = 4096;
+/// Octets kept of one field; what is read out of a field stands in front. One more than an author's field may have, so that
+/// one that is too long is known.
+const KEPT: usize = FIELD + 1;
 /// Octets of a field name; a line has no more (RFC 5322 §2.1.1).
 const NAME: usize = 998;
 /// Octets kept of a value.
@@ -39,6 +41,7 @@ pub(crate) struct HeaderReader {
     limits: ScanLimits,
     our_name: Box<str>,
     facts: HeaderFacts,
+    authors: AuthorsReader,
     octets: usize,
     fields: usize,
     /// The field under way, unfolded, its first octets.
@@ -55,6 +58,7 @@ impl HeaderReader {
             limits,
             our_name: our_name.into(),
             facts: HeaderFacts::default(),
+            authors: AuthorsReader::default(),
             octets: 0,
             fields: 0,
             field: Vec::new(),
@@ -73,6 +77,7 @@ impl HeaderReader {
     /// The facts; of an unfinished section those of its whole fields and of the last one.
     pub(crate) fn finish(mut self) -> HeaderFacts {
         self.end_field();
+        self.facts.authors = self.authors.finish();
         self.facts
     }
 
@@ -170,14 +175,16 @@ impl HeaderReader {
     fn end_field(&mut self) {
         if let Some(colon) = memchr::memchr(b':', &self.field) {
             let (name, value) = self.field.split_at(colon);
-            read(&mut self.facts, &self.our_name, name.trim_ascii_end(), value.get(1..).unwrap_or_default());
+            let (name, value) = (name.trim_ascii_end(), value.get(1..).unwrap_or_default());
+            read(&mut self.facts, &self.our_name, name, value);
+            self.authors.field(name, value, self.field.len());
         }
         self.field.clear();
     }
 }
 
 /// What part of a line says about its being a field.
-enum Name {
+pub(crate) enum Name {
     /// The colon is there.
     Whole,
     /// No colon yet.
@@ -187,7 +194,7 @@ enum Name {
 }
 
 /// `octets` of the name were seen before this text, `blank`: and a blank after them (RFC 5322 §4.5 allows it).
-fn name(text: &[u8], octets: usize, mut blank: bool) -> Name {
+pub(crate) fn name(text: &[u8], octets: usize, mut blank: bool) -> Name {
     for (at, octet) in text.iter().enumerate() {
         match octet {
             _ if octets + at >= NAME => return Name::None,

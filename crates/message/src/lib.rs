@@ -4,14 +4,27 @@
 //! In: pieces of a message, or what mail of ours is to say. Out: facts about it, header fields, messages as bytes. Never: I/O,
 //! a clock; the content is never changed here.
 
+mod addresses;
+mod authors;
 pub mod dsn;
+mod eight_bit;
 mod encoding;
 mod header;
 mod letter;
 mod lines;
+mod outgoing;
 mod scan;
+mod section;
+mod signatures;
 mod trace;
 
+pub use authors::{Author, AuthorTrouble, Authors};
 pub use letter::{AutoSubmitted, Letter};
+pub use outgoing::{
+    EditError, FieldName, HeaderEdits, NewEncoding, Outgoing, Plan, Rewriting, Template, TemplateError,
+    TransferEncoding, outgoing,
+};
 pub use scan::{ContentFacts, HeaderFacts, Importance, ScanError, ScanLimits, Scanner};
+pub use section::{Field, Section};
+pub use signatures::Signatures;
 pub use trace::{Received, Via};

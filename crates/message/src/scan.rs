@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::authors::Authors;
 use crate::header::HeaderReader;
 use crate::lines::Lines;
 
@@ -57,6 +58,8 @@ pub struct HeaderFacts {
     pub auto_replied: bool,
     /// See there.
     pub importance: Importance,
+    /// Who it says it is from; of an earlier version's facts neither authors nor troubles.
+    pub authors: Authors,
 }
 
 /// Limits of the header section.
@@ -126,6 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Author, AuthorTrouble};
 
     const US: &str = "relay.contoso.com";
 
@@ -166,6 +170,10 @@ mod tests {
             auto_submitted: true,
             auto_replied: false,
             importance: Importance::High,
+            authors: Authors {
+                from: vec![Author { name: Some("Müller".to_owned()), mailbox: "m@contoso.com".parse().unwrap() }],
+                ..Authors::default()
+            },
         };
         assert_eq!(header, expected);
         let expected = ContentFacts { eight_bit_header: true, nul: true, longest_line: 93, ..ContentFacts::default() };
@@ -199,7 +207,8 @@ mod tests {
     fn a_line_that_is_no_field_ends_the_header_section() {
         for first in ["Hello, world: x", " x", ": x", "Grüße: x", "toner is low"] {
             let (header, _) = scan(&format!("{first}\r\nSubject: in the body\r\n\r\n"));
-            assert_eq!(header, HeaderFacts::default(), "{first}");
+            assert_eq!(header.subject, None, "{first}");
+            assert_eq!(header.authors.from_trouble, Some(AuthorTrouble::Missing), "{first}");
         }
     }
 

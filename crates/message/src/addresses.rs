@@ -1,0 +1,346 @@
+//! The structure of an address field: mailbox-list and address-list (RFC 5322 §3.4, §4.4; RFC 6854; RFC 6532).
+//!
+//! In: the value of a field, unfolded. Out: its mailboxes, and whether every reader is sure to read the same ones. Never: a
+//! guess. What is not of the grammar is refused, with one exception that cannot be misread: a phrase followed by a single
+//! addr-spec without its angle brackets. Encoded words are decoded after the structure is known.
+
+mod token;
+mod write;
+
+pub(crate) use write::display;
+
+use smtp::Mailbox;
+use token::{Kind, Token, inside, tokens};
+
+use crate::authors::AuthorTrouble;
+use crate::encoding::{clean, readable, text_of};
+
+/// What an address field holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct AddressList {
+    pub(crate) items: Vec<Item>,
+    /// An address stands behind a phrase without its angle brackets.
+    pub(crate) unbracketed: bool,
+    /// Allowed, but in a form that a simple reader may read otherwise.
+    pub(crate) odd: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    Mailbox(Entry),
+    Group { name: String, members: Vec<Entry> },
+}
+
+/// One mailbox with its display name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Decoded and clean.
+    pub(crate) name: Option<String>,
+    /// The phrase as it came, where it is of ASCII atoms only: it may have encoded words that we cannot read.
+    phrase: Option<String>,
+    pub(crate) mailbox: Mailbox,
+}
+
+impl AddressList {
+    /// Reads a value without line ends.
+    pub(crate) fn parse(value: &[u8]) -> Result<Self, AuthorTrouble> {
+        let mut parser = Parser::default();
+        for token in tokens(value)? {
+            parser.token(token)?;
+        }
+        parser.finish()
+    }
+
+    /// All mailboxes, those in groups too.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.items.iter().flat_map(|item| match item {
+            Item::Mailbox(entry) => std::slice::from_ref(entry),
+            Item::Group { members, .. } => members.as_slice(),
+        })
+    }
+}
+
+/// The form in which [`AddressList::parse`] gives this mailbox; `None` if it would not read it at all.
+pub(crate) fn canonical(mailbox: &Mailbox) -> Option<Mailbox> {
+    let list = AddressList::parse(format!("<{mailbox}>").as_bytes()).ok()?;
+    list.entries().next().map(|entry| entry.mailbox.clone())
+}
+
+#[derive(Default)]
+struct Parser<'a> {
+    list: AddressList,
+    /// Of the entry under way.
+    segment: Vec<Token<'a>>,
+    bracket: bool,
+    group: Option<(String, Vec<Entry>)>,
+    /// A group has ended, and no comma has come since.
+    after_group: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn token(&mut self, token: Token<'a>) -> Result<(), AuthorTrouble> {
+        match token.kind {
+            Kind::Special(b'<') if self.bracket => return Err(AuthorTrouble::Unbalanced),
+            Kind::Special(b'>') if !self.bracket => return Err(AuthorTrouble::Unbalanced),
+            Kind::Special(b',') if !self.bracket => return self.end_entry(),
+            Kind::Special(b':') if !self.bracket => return self.begin_group(),
+            Kind::Special(b';') if !self.bracket => return self.end_group(),
+            Kind::Special(b'<') => self.bracket = true,
+            Kind::Special(b'>') => self.bracket = false,
+            _ => {}
+        }
+        if self.after_group && !token.is_white() {
+            return Err(AuthorTrouble::Unreadable);
+        }
+        self.segment.push(token);
+        Ok(())
+    }
+
+    fn begin_group(&mut self) -> Result<(), AuthorTrouble> {
+        let phrase = std::mem::take(&mut self.segment);
+        if self.group.is_some() || self.after_group || !is_phrase(&phrase) {
+            return Err(AuthorTrouble::Unreadable);
+        }
+        self.list.odd |= phrase.iter().any(|token| token.kind == Kind::Comment);
+        self.group = Some((display_name(&phrase).unwrap_or_default(), Vec::new()));
+        Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<(), AuthorTrouble> {
+        if self.group.as_ref().is_some_and(|(_, members)| members.is_empty())
+            && self.segment.iter().all(|token| token.kind == Kind::Blank)
+        {
+            self.segment.clear();
+        } else {
+            self.end_entry()?;
+        }
+        let (name, members) = self.group.take().ok_or(AuthorTrouble::Unreadable)?;
+        self.list.items.push(Item::Group { name, members });
+        self.after_group = true;
+        Ok(())
+    }
+
+    fn end_entry(&mut self) -> Result<(), AuthorTrouble> {
+        let segment = std::mem::take(&mut self.segment);
+        let empty = segment.iter().all(Token::is_white);
+        if self.after_group || empty {
+            // Empty elements are of the obsolete syntax (RFC 5322 §4.4).
+            self.list.odd |= !self.after_group || segment.iter().any(|token| token.kind == Kind::Comment);
+            self.after_group = false;
+            return Ok(());
+        }
+        let read = entry(&segment)?;
+        self.list.odd |= read.odd;
+        self.list.unbracketed |= read.unbracketed;
+        match &mut self.group {
+            Some((_, members)) => members.push(read.entry),
+            None => self.list.items.push(Item::Mailbox(read.entry)),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<AddressList, AuthorTrouble> {
+        if self.bracket || self.group.is_some() {
+            return Err(AuthorTrouble::Unbalanced);
+        }
+        if !(self.segment.is_empty() && self.list.items.is_empty()) {
+            self.end_entry()?;
+        }
+        Ok(self.list)
+    }
+}
+
+struct Read {
+    entry: Entry,
+    odd: bool,
+    unbracketed: bool,
+}
+
+fn entry(segment: &[Token<'_>]) -> Result<Read, AuthorTrouble> {
+    match segment.iter().position(|token| token.is(b'<')) {
+        Some(open) => name_addr(segment, open),
+        None => bare(trimmed(segment)),
+    }
+}
+
+/// `[phrase] <[route] addr-spec>`
+fn name_addr(segment: &[Token<'_>], open: usize) -> Result<Read, AuthorTrouble> {
+    let (phrase, rest) = segment.split_at(open);
+    let close = rest.iter().position(|token| token.is(b'>')).ok_or(AuthorTrouble::Unbalanced)?;
+    let (inner, after) = (rest.get(1..close).unwrap_or_default(), rest.get(close + 1..).unwrap_or_default());
+    let named = phrase.iter().any(|token| !token.is_white());
+    if (named && !is_phrase(phrase)) || !after.iter().all(Token::is_white) {
+        return Err(AuthorTrouble::Unreadable);
+    }
+    let spec = without_route(inner)?;
+    let comment = |token: &Token<'_>| token.kind == Kind::Comment;
+    let (mailbox, plain) = addr_spec(spec)?;
+    let odd = !plain
+        || spec.len() < inner.len()
+        || phrase.iter().any(|token| comment(token) || deceptive(token))
+        || after.iter().any(comment);
+    Ok(Read { entry: Entry { name: display_name(phrase), phrase: atoms(phrase), mailbox }, odd, unbracketed: false })
+}
+
+/// An addr-spec, and what may stand around it: a comment behind it is its name; words before it are a phrase whose brackets
+/// were left out.
+fn bare(segment: &[Token<'_>]) -> Result<Read, AuthorTrouble> {
+    let end = segment.iter().rposition(|token| !token.is_white()).map_or(0, |last| last + 1);
+    let (segment, after) = segment.split_at(end);
+    let start = start_of_spec(segment)?;
+    let (phrase, spec) = segment.split_at(start);
+    let (mailbox, plain) = addr_spec(spec)?;
+    if phrase.iter().any(|token| !token.is_white()) {
+        if !is_phrase(phrase) || !phrase.last().is_some_and(|token| token.kind == Kind::Blank) {
+            return Err(AuthorTrouble::Unreadable);
+        }
+        let entry = Entry { name: display_name(phrase), phrase: atoms(phrase), mailbox };
+        return Ok(Read { entry, odd: true, unbracketed: true });
+    }
+    let comments: Vec<_> = after.iter().filter(|token| token.kind == Kind::Comment).collect();
+    let special = |octet: &u8| b"<>@,;:\"\\()".contains(octet);
+    let odd = !plain
+        || !phrase.is_empty()
+        || comments.len() > 1
+        || comments.iter().any(|comment| inside(comment.text).iter().any(special));
+    let name = comments.first().and_then(|comment| named(&text_of(&inside(comment.text))));
+    Ok(Read { entry: Entry { name, phrase: None, mailbox }, odd, unbracketed: false })
+}
+
+/// Where the addr-spec at the end begins: with words and dots before its only `@` that have no blank between them, unless the
+/// whole segment is the addr-spec.
+fn start_of_spec(segment: &[Token<'_>]) -> Result<usize, AuthorTrouble> {
+    let at = segment.iter().position(|token| token.is(b'@')).ok_or(AuthorTrouble::NoAddress)?;
+    let local = segment.get(..at).unwrap_or_default();
+    let leading = local.iter().position(|token| !token.is_white()).unwrap_or(0);
+    if is_dotted(local) {
+        return Ok(leading);
+    }
+    let start = local.iter().rposition(Token::is_white).map_or(0, |white| white + 1);
+    // `John Q. public@contoso.com` may be meant either way.
+    let joined = local.get(..start).unwrap_or_default().iter().rfind(|token| !token.is_white());
+    if joined.is_some_and(|token| token.is(b'.')) || local.get(start).is_none_or(|token| token.is(b'.')) {
+        return Err(AuthorTrouble::Unreadable);
+    }
+    Ok(start)
+}
+
+/// Words with dots between them, blanks and comments left aside.
+fn is_dotted(tokens: &[Token<'_>]) -> bool {
+    let mut word = false;
+    for token in tokens.iter().filter(|token| !token.is_white()) {
+        if token.is(b'.') != word {
+            return false;
+        }
+        word = !word;
+    }
+    word
+}
+
+fn trimmed<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
+    let blank = |token: &Token<'_>| token.kind == Kind::Blank;
+    let start = tokens.iter().position(|token| !blank(token)).unwrap_or(0);
+    let end = tokens.iter().rposition(|token| !blank(token)).map_or(start, |last| last + 1);
+    tokens.get(start..end).unwrap_or_default()
+}
+
+/// What follows the source route, which RFC 5322 §4.4 lets a reader ignore.
+fn without_route<'t, 'a>(inner: &'t [Token<'a>]) -> Result<&'t [Token<'a>], AuthorTrouble> {
+    let first = inner.iter().find(|token| !token.is_white() && !token.is(b','));
+    if !first.is_some_and(|token| token.is(b'@')) {
+        return Ok(inner);
+    }
+    let colon = inner.iter().position(|token| token.is(b':')).ok_or(AuthorTrouble::Unreadable)?;
+    let (route, spec) = inner.split_at(colon);
+    let of_route = |token: &Token<'_>| {
+        token.is_white() || token.kind == Kind::Atom || [b'@', b',', b'.'].iter().any(|s| token.is(*s))
+    };
+    if route.iter().all(of_route) { Ok(spec.get(1..).unwrap_or_default()) } else { Err(AuthorTrouble::Unreadable) }
+}
+
+/// The mailbox, and whether it is written as plainly as can be.
+fn addr_spec(tokens: &[Token<'_>]) -> Result<(Mailbox, bool), AuthorTrouble> {
+    let significant: Vec<_> = tokens.iter().filter(|token| !token.is_white()).collect();
+    let mut plain = significant.len() == tokens.len();
+    let mut octets = Vec::new();
+    let mut after_word = false;
+    for token in &significant {
+        let word = !matches!(token.kind, Kind::Special(_));
+        if word && after_word {
+            return Err(AuthorTrouble::Unreadable);
+        }
+        after_word = word;
+        match (token.kind, unquoted(token)) {
+            (Kind::Quoted, Some(atom)) => {
+                plain = false;
+                octets.extend(atom);
+            }
+            _ => octets.extend_from_slice(token.text),
+        }
+    }
+    let text = String::from_utf8(octets).map_err(|_| AuthorTrouble::NotUtf8)?;
+    if text.is_empty() {
+        return Err(AuthorTrouble::NoAddress);
+    }
+    if text.contains("=?") || text.contains(misread) {
+        return Err(AuthorTrouble::Unreadable);
+    }
+    // A quoted string with a tab in it, or a local-part of several quoted strings, is refused here.
+    let mailbox = Mailbox::parse(&text).map_err(|_| AuthorTrouble::NoAddress)?;
+    Ok((mailbox, plain))
+}
+
+/// The atoms that a quoted string means, if it need not be one.
+fn unquoted(token: &Token<'_>) -> Option<Vec<u8>> {
+    let inner = inside(token.text);
+    let atom = |part: &[u8]| matches!(tokens(part).as_deref(), Ok([Token { kind: Kind::Atom, .. }]));
+    inner.split(|octet| *octet == b'.').all(atom).then_some(inner)
+}
+
+/// Blanks and dots that are not ASCII's, and characters that are not seen: each reader takes them another way.
+fn misread(character: char) -> bool {
+    !character.is_ascii()
+        && (character.is_whitespace()
+            || matches!(character,
+                '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2024}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{3002}' | '\u{fe52}' | '\u{fe6b}' | '\u{feff}' | '\u{ff0e}' | '\u{ff20}' | '\u{ff61}'
+                | '\u{fff0}'..='\u{ffff}'))
+}
+
+/// Words, and dots as RFC 5322 §4.1 allows them.
+fn is_phrase(tokens: &[Token<'_>]) -> bool {
+    let of_phrase =
+        |token: &Token<'_>| token.is_white() || matches!(token.kind, Kind::Atom | Kind::Quoted | Kind::Special(b'.'));
+    tokens.iter().all(of_phrase) && tokens.iter().any(|token| matches!(token.kind, Kind::Atom | Kind::Quoted))
+}
+
+/// A name with angle brackets in it, for readers that look for these first; octets that are no UTF-8.
+fn deceptive(token: &Token<'_>) -> bool {
+    token.text.iter().any(|octet| matches!(octet, b'<' | b'>')) || std::str::from_utf8(token.text).is_err()
+}
+
+/// ASCII atoms with their blanks.
+fn atoms(phrase: &[Token<'_>]) -> Option<String> {
+    let phrase = trimmed(phrase);
+    let plain = |token: &Token<'_>| matches!(token.kind, Kind::Atom | Kind::Blank) && token.text.is_ascii();
+    let text: Vec<u8> = phrase.iter().flat_map(|token| token.text).copied().collect();
+    let plain = !phrase.is_empty() && phrase.iter().all(plain);
+    plain.then(|| String::from_utf8(text).ok()).flatten().map(|text| clean(&text))
+}
+
+fn display_name(phrase: &[Token<'_>]) -> Option<String> {
+    let mut text = String::new();
+    for token in phrase {
+        match token.kind {
+            Kind::Blank | Kind::Comment => text.push(' '),
+            Kind::Quoted => text.push_str(&text_of(&inside(token.text))),
+            _ => text.push_str(&text_of(token.text)),
+        }
+    }
+    named(&text)
+}
+
+fn named(text: &str) -> Option<String> {
+    let name = readable(&clean(text)).split_whitespace().collect::<Vec<_>>().join(" ");
+    (!name.is_empty()).then_some(name)
+}

@@ -1,0 +1,102 @@
+//! The signatures that a message came with, and whether they still hold after a change.
+//!
+//! In: its header section. Out: which fields each signature covers (RFC 6376 §3.5, RFC 8617 §4.1.2), whether the body is
+//! signed (RFC 1847). Never: a verification.
+
+use crate::encoding::{clean, text_of};
+use crate::section::Section;
+
+/// Signatures that are looked at.
+const SIGNATURES: usize = 16;
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signatures {
+    signed: Vec<Signed>,
+    multipart_signed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Signed {
+    /// `DKIM-Signature` or `ARC-Message-Signature`
+    kind: &'static str,
+    domain: String,
+    /// Lower case.
+    fields: Vec<String>,
+}
+
+impl Signatures {
+    pub(crate) fn of(section: &Section<'_>) -> Self {
+        let mut found = Self::default();
+        for field in section.fields() {
+            for kind in ["DKIM-Signature", "ARC-Message-Signature"] {
+                if field.is(kind) && found.signed.len() < SIGNATURES {
+                    found.signed.push(Signed::read(kind, &text_of(&field.unfolded())));
+                }
+            }
+        }
+        let content_type = section.fields().iter().find(|field| field.is("content-type")).map(|field| field.unfolded());
+        let kind = content_type.map(|value| text_of(&value).trim().to_ascii_lowercase());
+        found.multipart_signed = kind.is_some_and(|kind| kind.starts_with("multipart/signed"));
+        found
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.signed.is_empty() && !self.multipart_signed
+    }
+
+    /// Which of them the change breaks, in words; `None` if all hold. `changed_fields` as in
+    /// [`Outgoing`](crate::Outgoing), `body_changed`: an octet of the body is another, line ends included.
+    pub fn broken_by(&self, changed_fields: &[String], body_changed: bool) -> Option<String> {
+        let mut broken: Vec<String> = Vec::new();
+        for signed in &self.signed {
+            let field = signed.fields.iter().find(|field| changed_fields.contains(field));
+            let cause = match field {
+                _ if body_changed => "the body",
+                Some(field) => field,
+                None => continue,
+            };
+            broken.push(format!("{} of {} ({cause} was changed)", signed.kind, signed.domain));
+        }
+        if self.multipart_signed && body_changed {
+            broken.push("the signature of the content (the body was changed)".to_owned());
+        }
+        broken.dedup();
+        (!broken.is_empty()).then(|| format!("no longer holds: {}", broken.join("; ")))
+    }
+}
+
+impl Signed {
+    fn read(kind: &'static str, value: &str) -> Self {
+        let tag = |name: &str| {
+            let tags = value.split(';').filter_map(|tag| tag.split_once('='));
+            tags.into_iter().find(|(tag, _)| tag.trim() == name).map(|(_, value)| value.to_owned()).unwrap_or_default()
+        };
+        let domain: String = clean(&tag("d")).trim().chars().take(255).collect();
+        let fields = tag("h").split(':').map(|name| name.trim().to_ascii_lowercase()).collect();
+        Self { kind, domain: if domain.is_empty() { "an unnamed domain".to_owned() } else { domain }, fields }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_holds_until_what_it_covers_is_changed() {
+        let text = "DKIM-Signature: v=1; a=rsa-sha256; d=contoso.com; s=x;\r\n h=From:To:\r\n Subject; bh=x; b=y\r\n\
+            Content-Type: multipart/signed; boundary=x\r\n\r\n";
+        let signatures = Signatures::of(&Section::parse(text.as_bytes(), "x"));
+        let broken = |fields: &[&str], body| {
+            signatures.broken_by(&fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>(), body)
+        };
+        assert_eq!(broken(&["date", "x-original-from"], false), None);
+        assert_eq!(
+            broken(&["subject"], false).as_deref(),
+            Some("no longer holds: DKIM-Signature of contoso.com (subject was changed)")
+        );
+        assert!(broken(&[], true).unwrap().contains("the signature of the content"));
+        assert!(Signatures::of(&Section::parse(b"A: b\r\n\r\n", "x")).is_empty());
+    }
+}
