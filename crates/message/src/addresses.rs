@@ -7,7 +7,7 @@
 mod token;
 mod write;
 
-pub(crate) use write::display;
+pub(crate) use write::{display, written};
 
 use smtp::Mailbox;
 use token::{Kind, Token, inside, tokens};
@@ -200,6 +200,7 @@ fn bare(segment: &[Token<'_>]) -> Result<Read, AuthorTrouble> {
     let comments: Vec<_> = after.iter().filter(|token| token.kind == Kind::Comment).collect();
     let special = |octet: &u8| b"<>@,;:\"\\()".contains(octet);
     let odd = !plain
+        || mailbox.as_str().starts_with('"')
         || !phrase.is_empty()
         || comments.len() > 1
         || comments.iter().any(|comment| inside(comment.text).iter().any(special));
@@ -263,19 +264,19 @@ fn addr_spec(tokens: &[Token<'_>]) -> Result<(Mailbox, bool), AuthorTrouble> {
     let significant: Vec<_> = tokens.iter().filter(|token| !token.is_white()).collect();
     let mut plain = significant.len() == tokens.len();
     let mut octets = Vec::new();
-    let mut after_word = false;
+    let (mut after_word, mut after_at) = (false, false);
     for token in &significant {
-        let word = !matches!(token.kind, Kind::Special(_));
-        if word && after_word {
+        let (word, quoted) = (!matches!(token.kind, Kind::Special(_)), token.kind == Kind::Quoted);
+        if (word && after_word) || (quoted && (after_at || !is_plain_quoted(token))) {
             return Err(AuthorTrouble::Unreadable);
         }
-        after_word = word;
-        match (token.kind, unquoted(token)) {
-            (Kind::Quoted, Some(atom)) => {
+        (after_word, after_at) = (word, after_at || token.is(b'@'));
+        match unquoted(token).filter(|_| quoted) {
+            Some(atom) => {
                 plain = false;
                 octets.extend(atom);
             }
-            _ => octets.extend_from_slice(token.text),
+            None => octets.extend_from_slice(token.text),
         }
     }
     let text = String::from_utf8(octets).map_err(|_| AuthorTrouble::NotUtf8)?;
@@ -288,6 +289,16 @@ fn addr_spec(tokens: &[Token<'_>]) -> Result<(Mailbox, bool), AuthorTrouble> {
     // A quoted string with a tab in it, or a local-part of several quoted strings, is refused here.
     let mailbox = Mailbox::parse(&text).map_err(|_| AuthorTrouble::NoAddress)?;
     Ok((mailbox, plain))
+}
+
+/// A quoted local-part of atoms, dots and spaces. One with specials in it is allowed, and lenient readers find other addresses
+/// inside.
+fn is_plain_quoted(token: &Token<'_>) -> bool {
+    let of_atoms = |token: &Token<'_>| {
+        token.kind == Kind::Atom || token.is(b'.') || (token.kind == Kind::Blank && !token.text.contains(&b'\t'))
+    };
+    let inner = token.text.get(1..token.text.len().saturating_sub(1)).unwrap_or_default();
+    tokens(inner).is_ok_and(|tokens| tokens.iter().all(of_atoms))
 }
 
 /// The atoms that a quoted string means, if it need not be one.
@@ -343,4 +354,115 @@ fn display_name(phrase: &[Token<'_>]) -> Option<String> {
 fn named(text: &str) -> Option<String> {
     let name = readable(&clean(text)).split_whitespace().collect::<Vec<_>>().join(" ");
     (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use AuthorTrouble::*;
+
+    use super::*;
+
+    /// `name <address>` of each, and `!` where it is odd.
+    fn read(value: &str) -> Result<String, AuthorTrouble> {
+        let list = AddressList::parse(value.as_bytes())?;
+        let each = list.entries().map(|entry| format!("{}<{}>", entry.name.as_deref().unwrap_or(""), entry.mailbox));
+        Ok(format!("{}{}", each.collect::<Vec<_>>().join(" "), if list.odd { "!" } else { "" }))
+    }
+
+    #[test]
+    fn address_fields_are_read_by_the_grammar_alone() {
+        let long = format!("{}@b.test", "a".repeat(65));
+        let table: &[(&str, Result<&str, AuthorTrouble>)] = &[
+            ("a@b", Ok("<a@b>")),
+            (" Anna Maria <a@b> ", Ok("Anna Maria<a@b>")),
+            ("\"Doe, \\\"J\\\"\" <a@b>", Ok("Doe, \"J\"<a@b>")),
+            ("John Q. Public <a@b>", Ok("John Q. Public<a@b>")),
+            ("a@b (Anna)", Ok("Anna<a@b>")),
+            ("a@b (c@d)", Ok("c@d<a@b>!")),
+            ("a@b, <c@d>", Ok("<a@b> <c@d>")),
+            ("\"x@y\" <a@b>", Ok("x@y<a@b>")),
+            ("=?utf-8?q?=C3=84?= =?utf-8?q?b=40c?= <a@b>", Ok("Äb@c<a@b>")),
+            ("=?utf-8?q?a=2Cb=40c?= <d@e>", Ok("a,b@c<d@e>")),
+            ("=?utf-8?q?a,b@c?= <d@e>", Err(NoAddress)),
+            ("=?utf-8?q?<a@b>?= <c@d>", Err(Unreadable)),
+            ("=?utf-8?q?a=40b?=@c", Err(Unreadable)),
+            ("G: a@b, X <c@d>; , e@f", Ok("<a@b> X<c@d> <e@f>")),
+            ("G:;", Ok("")),
+            ("", Ok("")),
+            (",a@b,,", Ok("<a@b>!")),
+            ("(x) a@b", Ok("<a@b>!")),
+            ("A (x) <a@b>", Ok("A<a@b>!")),
+            ("((n(e)sted)) <a@b> (z)", Ok("<a@b>!")),
+            ("a . b @ c . d", Ok("<a.b@c.d>!")),
+            ("< a @ b >", Ok("<a@b>!")),
+            ("<@x,@y.z:a@b>", Ok("<a@b>!")),
+            ("Printer 3 p@b", Ok("Printer 3<p@b>!")),
+            ("\"Printer, 3\" p@b (x)", Ok("Printer, 3<p@b>!")),
+            ("John Q. public@b", Err(Unreadable)),
+            ("Printer (x)p@b", Err(Unreadable)),
+            ("\"a b\"@c", Ok("<\"a b\"@c>!")),
+            ("<\"a b\"@c>", Ok("<\"a b\"@c>")),
+            ("<\"a.b\"@c>", Ok("<a.b@c>!")),
+            ("<\"a@b\"@c>", Err(Unreadable)),
+            ("a@\"b\"", Err(Unreadable)),
+            ("Büro <ü@bücher.test>", Ok("Büro<ü@bücher.test>")),
+            ("a@b\u{3002}c", Err(Unreadable)),
+            ("a\u{a0}@b", Err(Unreadable)),
+            ("a@[192.0.2.1], b@[IPv6:::1]", Ok("<a@[192.0.2.1]> <b@[IPv6:::1]>")),
+            ("a@b c@d", Err(Unreadable)),
+            ("a@b <c@d>", Err(Unreadable)),
+            ("<a@b> <c@d>", Err(Unreadable)),
+            ("<a@b>, <c@d", Err(Unbalanced)),
+            ("<a@b>>", Err(Unbalanced)),
+            ("\"x <a@b>", Err(Unbalanced)),
+            ("(x <a@b>", Err(Unbalanced)),
+            ("x) <a@b>", Err(Unbalanced)),
+            ("G: a@b", Err(Unbalanced)),
+            ("G: H: a@b;;", Err(Unreadable)),
+            ("a@b; c@d", Err(Unreadable)),
+            ("G: a@b; c@d", Err(Unreadable)),
+            ("a\\@b", Err(Unreadable)),
+            ("a", Err(NoAddress)),
+            ("<>", Err(NoAddress)),
+            ("<a>", Err(NoAddress)),
+            ("a@", Err(NoAddress)),
+            ("a@@b", Err(NoAddress)),
+            ("a..b@c", Err(NoAddress)),
+            (&long, Err(NoAddress)),
+            ("a\0 <a@b>", Err(Control)),
+            ("a <a@b>\u{7f}", Err(Control)),
+        ];
+        for (value, expected) in table {
+            assert_eq!(read(value), expected.map(str::to_owned), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_a_name_at_most() {
+        let list = AddressList::parse(b"B\xfcro <a@b>").unwrap();
+        assert!(list.odd);
+        assert_eq!(list.entries().next().unwrap().name.as_deref(), Some("Büro"));
+        assert_eq!(AddressList::parse(b"\xfc@b"), Err(NotUtf8));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for value in [
+            "Doe, John <a@b>",
+            "\"<x@y>\" <a@b>",
+            "a@b (n)",
+            "Printer p@b",
+            "=?koi8-r?q?=C1?= <a@b>",
+            "\"a b\"@c",
+            "Ü <ü@b>",
+            "G: a@b, \"=?x\" <c@d>;",
+            "Q. X <a@b>, <c@d>",
+        ] {
+            let Ok(list) = AddressList::parse(value.as_bytes()) else { continue };
+            let again = AddressList::parse(list.written().as_bytes()).unwrap();
+            assert!(!again.odd, "{value}: {}", list.written());
+            assert_eq!(again.written(), list.written());
+            assert!(again.entries().map(|entry| &entry.mailbox).eq(list.entries().map(|entry| &entry.mailbox)));
+        }
+    }
 }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use smtp::Mailbox;
 
-use crate::addresses::AddressList;
+use crate::addresses::{AddressList, written};
 
 /// Octets of a From or Sender field, unfolded, its name included; a longer one is not usable.
 pub(crate) const FIELD: usize = 4_096;
@@ -23,6 +23,13 @@ pub struct Author {
     pub name: Option<String>,
     /// The address.
     pub mailbox: Mailbox,
+}
+
+impl Author {
+    /// As an element of an address field.
+    pub(crate) fn written(&self) -> String {
+        written(self.name.as_deref(), &self.mailbox)
+    }
 }
 
 /// What From and Sender say. The default is that of a message that nobody has asked: no author, and no trouble either.
@@ -151,4 +158,63 @@ pub(crate) fn read_sender(value: &[u8]) -> Result<AddressList, AuthorTrouble> {
 
 fn authors(list: &AddressList) -> Vec<Author> {
     list.entries().map(|entry| Author { name: entry.name.clone(), mailbox: entry.mailbox.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ScanLimits, Scanner};
+
+    fn scan(text: &str) -> Authors {
+        let mut scanner = Scanner::new(ScanLimits::default(), "relay.test");
+        scanner.push(text.as_bytes()).unwrap();
+        scanner.finish().0.authors
+    }
+
+    #[test]
+    fn each_trouble_has_its_name() {
+        use AuthorTrouble::*;
+        let many = format!("From: {}\r\n", vec!["a@b"; 101].join(","));
+        let most = format!("From: {}\r\n", vec!["a@b"; 100].join(","));
+        let long = format!("From: {} <a@b>\r\n", "x".repeat(4_085));
+        let longest = format!("From: {}\r\n  <a@b>\r\n", "x".repeat(4_083));
+        let table = [
+            ("Subject: x\r\n", Some(Missing), None),
+            ("From: a@b\r\nfrom : a@b\r\n", Some(Repeated), None),
+            ("From: a@b\rFROM: c@d\n\r\n", Some(Repeated), None),
+            ("From: G:;\r\n", Some(NoAddress), None),
+            ("From:\r\n", Some(NoAddress), None),
+            (&many, Some(TooMany), None),
+            (&most, None, None),
+            (&long, Some(TooLong), None),
+            (&longest, None, None),
+            ("From: a@b\r\nSender: a@b, c@d\r\n", None, Some(NotOne)),
+            ("From: a@b\r\nSender: G: a@b;\r\n", None, Some(NotOne)),
+            ("From: a@b\r\nSender: \r\n", None, Some(NoAddress)),
+            ("From: a@b\r\nSender: c@d\r\nSender: c@d\r\n", None, Some(Repeated)),
+            ("From: a@b\r\n\r\nFrom: c@d\r\n", None, None),
+        ];
+        for (text, from, sender) in table {
+            let authors = scan(text);
+            assert_eq!((authors.from_trouble, authors.sender_trouble), (from, sender), "{text:.80}");
+            assert_eq!(authors.from.is_empty(), from.is_some());
+        }
+    }
+
+    #[test]
+    fn identities_are_all_that_is_claimed() {
+        let authors = scan("Sender: \"S\" <c@d>\r\nFrom: Anna <a@b>, G: e@f;\r\n\r\n");
+        assert_eq!(authors.identities().map(Mailbox::as_str).collect::<Vec<_>>(), ["a@b", "e@f", "c@d"]);
+        assert_eq!(authors.from[0].name.as_deref(), Some("Anna"));
+    }
+
+    #[test]
+    fn facts_of_an_earlier_version_load_without_authors() {
+        let facts: crate::HeaderFacts = serde_json::from_str(r#"{"from":"a@b"}"#).unwrap();
+        assert_eq!(facts.authors, Authors::default());
+        let authors = scan("From: a@b\r\n");
+        let json = serde_json::to_string(&authors).unwrap();
+        assert_eq!(json, r#"{"from":[{"mailbox":"a@b"}]}"#);
+        assert_eq!(serde_json::from_str::<Authors>(&json).unwrap(), authors);
+    }
 }

@@ -86,8 +86,8 @@ pub fn outgoing(section: &[u8], plan: &Plan<'_>) -> Outgoing {
     identity::date(&mut draft, plan);
     identity::message_id(&mut draft, plan);
     mime::declare(&mut draft, plan);
-    structure::brackets(&mut draft);
     lengths::encode(&mut draft, plan.smtputf8);
+    structure::brackets(&mut draft);
     lengths::shorten(&mut draft);
     lengths::fold(&mut draft);
 

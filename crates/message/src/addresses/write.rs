@@ -1,5 +1,7 @@
 //! Address fields written so that every reader reads the same.
 
+use smtp::Mailbox;
+
 use super::{AddressList, Entry, Item};
 use crate::encoding::{cut, encoded_words, phrase};
 
@@ -12,19 +14,30 @@ pub(crate) fn display(name: &str) -> String {
     if name.contains(['<', '>']) { encoded_words(&name) } else { phrase(&name) }
 }
 
+/// A mailbox with its display name.
+pub(crate) fn written(name: Option<&str>, mailbox: &Mailbox) -> String {
+    with_phrase(name.map(display).as_deref(), mailbox)
+}
+
+fn with_phrase(phrase: Option<&str>, mailbox: &Mailbox) -> String {
+    match phrase {
+        Some(phrase) => format!("{phrase} <{mailbox}>"),
+        // A quoted local-part looks like a display name.
+        None if mailbox.as_str().starts_with('"') => format!("<{mailbox}>"),
+        None => mailbox.to_string(),
+    }
+}
+
 impl Entry {
     /// With or without its name.
     pub(crate) fn written(&self, named: bool) -> String {
-        let phrase = match (&self.name, &self.phrase) {
-            _ if !named => None,
+        match (&self.name, &self.phrase) {
+            _ if !named => with_phrase(None, &self.mailbox),
             // Perhaps of a character set that we do not know.
-            (Some(_), Some(phrase)) if phrase.contains("=?") && phrase.len() <= NAME => Some(phrase.clone()),
-            (Some(name), _) => Some(display(name)),
-            (None, _) => None,
-        };
-        match phrase {
-            Some(phrase) => format!("{phrase} <{}>", self.mailbox),
-            None => self.mailbox.to_string(),
+            (Some(_), Some(phrase)) if phrase.contains("=?") && phrase.len() <= NAME => {
+                with_phrase(Some(phrase), &self.mailbox)
+            }
+            (name, _) => written(name.as_deref(), &self.mailbox),
         }
     }
 }

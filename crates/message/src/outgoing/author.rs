@@ -101,7 +101,12 @@ pub(super) fn keep(draft: &mut Draft<'_>, name: &str, kept: &str) {
     }
 }
 
+/// On one line, in ASCII; the end of a long one is left out.
 fn original_text(original: &[u8]) -> String {
-    let text = cut(&clean(&text_of(original)), ORIGINAL);
-    if text.is_ascii() { text } else { unstructured(&text) }
+    let text = clean(&text_of(original));
+    match text.get(..ORIGINAL) {
+        Some(start) if text.is_ascii() => format!("{start} ..."),
+        None if text.is_ascii() => text,
+        _ => unstructured(&cut(&text, ORIGINAL)),
+    }
 }

@@ -182,20 +182,13 @@ fn reply_to(draft: &mut Draft<'_>, authors: &[Author], to: &Mailbox, plan: &Plan
     }
     let writable = |author: &&Author| plan.smtputf8 || author.mailbox.is_ascii();
     let others: Vec<&Author> = authors.iter().filter(|author| !author.mailbox.same_as(to)).collect();
-    let list: Vec<String> = others.iter().copied().filter(writable).map(written).collect();
+    let list: Vec<String> = others.iter().copied().filter(writable).map(Author::written).collect();
     if list.len() < others.len() {
         draft.note("an author whose address is not ASCII was left out of Reply-To: the message goes without SMTPUTF8");
     }
     if !list.is_empty() {
         draft.put("Reply-To", &list.join(", "));
         draft.note("Reply-To was set to the original author");
-    }
-}
-
-fn written(author: &Author) -> String {
-    match &author.name {
-        Some(name) => format!("{} <{}>", display(name), author.mailbox),
-        None => author.mailbox.to_string(),
     }
 }
 

@@ -309,7 +309,7 @@ fn the_body_of_a_single_part_is_declared_as_it_leaves() {
 
 #[test]
 fn a_first_line_that_begins_with_a_blank_is_never_a_field() {
-    let result = run(&TRACE[..]);
+    let result = run(TRACE);
     assert!(result.octets.ends_with(b"\r\n\r\n"));
     let input = format!("{TRACE} From: evil@b.test\r\nFrom: evil@b.test\r\n\r\n");
     let end = Section::end_of(input.as_bytes(), ID, true).unwrap();
@@ -391,6 +391,51 @@ const WORDS: [&str; 52] = [
     "\u{a0}",
 ];
 
+/// A From or Sender that is close to one that can be used.
+const OF_ADDRESSES: [&str; 34] = [
+    " ",
+    " ",
+    ",",
+    ", ",
+    "a",
+    "Q.",
+    ".",
+    "@",
+    "<",
+    ">",
+    "(x)",
+    "(",
+    ")",
+    ":",
+    ";",
+    "G:",
+    "a@b.test",
+    "<a@b.test>",
+    "<c@d.test>",
+    "\"q\"",
+    "\"x y\"",
+    "\"<e@f.test>\"",
+    "\"g@h.test\"",
+    "\"k\"@b.test",
+    "<@r.test:a@b.test>",
+    "=?utf-8?q?=C3=A4?=",
+    "=?utf-8?q?=40,=3C?=",
+    "=?iso-8859-1?B?5A==?=",
+    "ü",
+    "m@[10.0.0.1]",
+    "\r\n ",
+    "\\",
+    "(a@b.test)",
+    "-",
+];
+
+fn addresses() -> impl Strategy<Value = String> {
+    let words =
+        proptest::collection::vec(prop::sample::select(&OF_ADDRESSES[..]), 0..7).prop_map(|words| words.concat());
+    (prop_oneof![Just("From"), Just("From: a@b.test\r\nSender")], words)
+        .prop_map(|(name, words)| format!("{name}: {words}\r\n\r\n"))
+}
+
 fn sections() -> impl Strategy<Value = String> {
     let start =
         prop_oneof![Just(""), Just("From: "), Just("Sender: "), Just("From: a@b.test\r\nSender: "), Just("To: ")];
@@ -398,11 +443,40 @@ fn sections() -> impl Strategy<Value = String> {
     (start, words, prop_oneof![Just(""), Just("\r\n"), Just("\r\n\r\n")]).prop_map(|(a, b, c)| format!("{a}{b}{c}"))
 }
 
+/// Header fields as a careful client writes them: one From, then some of the others.
+fn well_formed() -> impl Strategy<Value = Vec<String>> {
+    const MAILBOX: &str = "([A-Z][a-z]{0,9}( [A-Z]\\.)?( [A-Z][a-z]{1,9})? |\"[A-Za-z,.@ ]{1,20}\" |=\\?utf-8\\?B\\?w6TDtg==\\?= )<[a-z]{1,8}(\\.[a-z0-9]{1,5})?@[a-z]{2,8}\\.test>";
+    let list = || proptest::collection::vec(MAILBOX, 1..4).prop_map(|list| list.join(",\r\n "));
+    let other = prop_oneof![
+        list().prop_map(|list| format!("To: {list}\r\n")),
+        list().prop_map(|list| format!("Cc: G: {list};\r\n")),
+        list().prop_map(|list| format!("Reply-To: {list}\r\n")),
+        MAILBOX.prop_map(|mailbox| format!("Sender: {mailbox}\r\n")),
+        "References: <[a-z]{3,9}@[a-z]{2,5}>(\r\n\t<[a-z]{3,9}@[a-z]{2,5}>){0,4}\r\n",
+        "In-Reply-To: <[a-z]{3,9}@[a-z]{2,5}>\r\n",
+        Just("MIME-Version: 1.0\r\nContent-Type: text/plain;\r\n charset=\"utf-8\"\r\n".to_owned()),
+        "List-Unsubscribe: <https://[a-z]{2,9}\\.test/[a-z]{0,40}>\r\n",
+        "X-[A-Z][a-z]{2,5}:( [!-~]{1,60}){0,6}(\r\n\t[!-~ ]{0,60}x){0,2}\r\n",
+    ];
+    (list().prop_map(|list| format!("From: {list}\r\n")), proptest::collection::vec(other, 0..6)).prop_map(
+        |(from, others)| {
+            let mut seen = Vec::new();
+            let once = |field: &String| {
+                let name = field.split(':').next().unwrap_or_default().to_owned();
+                let first = !seen.contains(&name);
+                seen.push(name);
+                first
+            };
+            std::iter::once(from).chain(others.into_iter().filter(once)).collect()
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn everybody_reads_the_same_authors(fields in sections(), smtputf8: bool, traced: bool, rewrite: bool) {
+    fn everybody_reads_the_same_authors(fields in prop_oneof![sections(), addresses()], smtputf8: bool, traced: bool, rewrite: bool) {
         let input = if traced { format!("{TRACE}{fields}") } else { fields.clone() };
         let end = Section::end_of(input.as_bytes(), ID, true).unwrap();
         let (author, edits, rewriting) = (author(), HeaderEdits::default(), rewriting());
@@ -434,5 +508,41 @@ proptest! {
         let again = outgoing(&result.octets, &plan);
         prop_assert_eq!(text(&again), text(&result));
         prop_assert_eq!(again.notes, Vec::<String>::new());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn well_formed_messages_leave_octet_for_octet(fields in well_formed()) {
+        let input = format!("{TRACE}{SOUND}{}\r\n", fields.concat());
+        let result = run(&input);
+        prop_assert_eq!(text(&result), input.as_str());
+        prop_assert!(result.notes.is_empty() && result.changed_fields.is_empty());
+    }
+
+    #[test]
+    fn a_rewritten_message_says_the_same_to_its_reader(fields in well_formed(), subject in "[a-zäöü€ ]{1,90}") {
+        let input = format!("{SOUND}{}Subject: {subject}\r\n\r\nbody\r\n", fields.concat());
+        let end = Section::end_of(input.as_bytes(), ID, true).unwrap();
+        let rewriting = rewriting();
+        let (author, edits) = (author(), HeaderEdits::default());
+        let result = outgoing(&input.as_bytes()[..end], &Plan { rewriting: Some(&rewriting), ..plan(&author, &edits) });
+        let output = [&result.octets[..], &input.as_bytes()[end..]].concat();
+
+        let changed = ["From", "Sender", "Reply-To", "X-Original-From", "X-Original-From-Sender", "Subject"];
+        let said = |octets: &[u8]| {
+            let message = MessageParser::default().parse(octets).unwrap();
+            let kept = message.headers().iter().filter(|header| !changed.contains(&header.name.as_str()));
+            let fields: Vec<_> = kept.map(|header| format!("{} {:?}", header.name.as_str(), header.value)).collect();
+            let subject = message.subject().map(|subject| subject.split_whitespace().collect::<Vec<_>>().join(" "));
+            (fields, subject, message.body_text(0).map(Cow::into_owned))
+        };
+        prop_assert_eq!(said(&output), said(input.as_bytes()));
+        prop_assert_eq!(theirs(&output, "from"), ["noreply@contoso.test"]);
+        if !fields.iter().any(|field| field.starts_with("Reply-To")) {
+            prop_assert_eq!(theirs(&output, "reply-to"), theirs(input.as_bytes(), "from"));
+        }
     }
 }
