@@ -1,14 +1,16 @@
 //! The message as bytes: what its header section says that matters to a relay, what its content asks of a next hop, the trace
-//! field that we add; and mail of our own: plain text, and delivery status notifications.
+//! field that we add; bodies in the form that a next hop takes; and mail of our own: plain text, and delivery status
+//! notifications.
 //!
 //! In: pieces of a message, or what mail of ours is to say. Out: facts about it, header fields, messages as bytes. Never: I/O,
-//! a clock; the content is never changed here.
+//! a clock; what a part of a message decodes to is never changed here.
 
 pub mod dsn;
 mod encoding;
 mod header;
 mod letter;
 mod lines;
+pub mod mime;
 mod scan;
 mod trace;
 

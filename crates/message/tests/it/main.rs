@@ -1,0 +1,7 @@
+//! What the crate does to whole messages.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests: a panic is the failure")]
+
+extern crate posthouse_message as message;
+
+mod bodies;
