@@ -4,6 +4,7 @@
 //! section with CRLF at its line ends, without NUL, folded at blanks where a line is too long. Fields that need no change
 //! keep their octets.
 
+use super::ascii;
 use super::plan::NewEncoding;
 
 /// RFC 5322 §2.1.1: a line has no more, its CRLF not counted.
@@ -51,24 +52,17 @@ pub(super) fn is_continuation(line: &[u8]) -> bool {
     matches!(line.first(), Some(b' ' | b'\t'))
 }
 
-/// The fields of a section; what is none (the empty line, the first line of a mailbox file) is passed over.
+/// The fields of a section, up to its empty line; what is none (the first line of a mailbox file) is passed over.
 fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = section;
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let start = rest;
-            let line = Line::first_of(rest);
-            rest = line.rest;
-            while is_continuation(rest) {
-                rest = Line::first_of(rest).rest;
-            }
-            if is_field(line.text) {
-                let raw = start.get(..start.len() - rest.len()).unwrap_or_default();
-                let (name, value) = raw.split_at(memchr::memchr(b':', raw)?);
-                return Some(Field { name: name.trim_ascii_end(), value: value.get(1..)? });
-            }
-        }
-        None
+    let raw = std::iter::from_fn(move || {
+        let (field, after) = next_field(rest)?;
+        rest = after;
+        Some(field)
+    });
+    raw.filter(|raw| is_field(raw)).filter_map(|raw| {
+        let (name, value) = raw.split_at_checked(memchr::memchr(b':', raw)?)?;
+        Some(Field { name: name.trim_ascii_end(), value: value.get(1..)? })
     })
 }
 
@@ -82,57 +76,82 @@ pub(super) fn media_fields(section: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rewriting {
     pub(super) encoding: Option<NewEncoding>,
-    /// It is the header section of a message, and needs a MIME-Version if it names an encoding.
+    /// It is the header section of a message: it needs a MIME-Version if it names an encoding, and its 8-bit fields stay.
     pub(super) message: bool,
+    /// 8-bit fields become ASCII.
+    pub(super) seven_bit: bool,
 }
 
-/// What could not be kept, or not be mended.
+/// What became of a section, but for its line ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
-    /// More has changed than line ends.
-    pub(super) altered: bool,
+    /// A long line is folded, or a NUL blanked.
+    pub(super) mended: bool,
+    /// An 8-bit field is ASCII now.
+    pub(super) encoded: bool,
     /// A line is too long and has no blank to be folded at.
     pub(super) unfoldable: bool,
 }
 
 pub(super) fn write(section: &[u8], rewriting: Rewriting, out: &mut Vec<u8>) -> Written {
-    let mut written = Written { altered: rewriting.encoding.is_some(), unfoldable: false };
-    let (mut named, mut version) = (false, false);
+    let mut written = Written::default();
+    let (mut stated, mut version) = (false, false);
     let mut rest = section;
-    let mut skipping = false;
-    while !rest.is_empty() {
-        let line = Line::first_of(rest);
-        rest = line.rest;
-        if line.text.is_empty() {
-            break;
-        }
-        if !is_continuation(line.text) {
-            version = version || is_named(line.text, b"MIME-Version");
-            skipping = rewriting.encoding.is_some() && is_named(line.text, ENCODING);
-            if let (true, false, Some(new)) = (skipping, named, rewriting.encoding) {
-                state_encoding(new, out);
-                named = true;
-            }
-        }
-        if !skipping {
-            write_line(line.text, !line.end.is_empty(), &mut written, out);
+    while let Some((field, after)) = next_field(rest) {
+        rest = after;
+        version = version || is_named(field, b"MIME-Version");
+        match rewriting.encoding.filter(|_| is_named(field, ENCODING)) {
+            Some(new) if !std::mem::replace(&mut stated, true) => state_encoding(new, out),
+            Some(_) => {}
+            None => write_field(field, rewriting, &mut written, out),
         }
     }
     if let Some(new) = rewriting.encoding {
-        if !named {
-            state_encoding(new, out);
-        }
-        if let Some(charset) = new.charset {
-            out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\r\n").as_bytes());
-        }
-        if rewriting.message && !version {
-            out.extend_from_slice(b"MIME-Version: 1.0\r\n");
-        }
+        state_missing(new, stated, version || !rewriting.message, out);
     }
-    if rewriting.encoding.is_some() || ends_with_empty_line(section) {
+    if rewriting.encoding.is_some() || !rest.is_empty() {
         out.extend_from_slice(b"\r\n");
     }
     written
+}
+
+/// A field with its continuations, and what comes after it; nothing at the empty line, or at the end.
+fn next_field(section: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = Line::first_of(section);
+    if line.text.is_empty() {
+        return None;
+    }
+    let mut rest = line.rest;
+    while is_continuation(rest) {
+        rest = Line::first_of(rest).rest;
+    }
+    section.split_at_checked(section.len() - rest.len())
+}
+
+fn write_field(field: &[u8], rewriting: Rewriting, written: &mut Written, out: &mut Vec<u8>) {
+    let encode = rewriting.seven_bit && !rewriting.message && !field.is_ascii();
+    let ascii = encode.then(|| ascii::field(field)).flatten();
+    written.encoded |= ascii.is_some();
+    let ascii = ascii.map(|text| text + "\r\n");
+    let mut rest = ascii.as_ref().map_or(field, String::as_bytes);
+    while !rest.is_empty() {
+        let line = Line::first_of(rest);
+        write_line(line.text, !line.end.is_empty(), written, out);
+        rest = line.rest;
+    }
+}
+
+/// What the fields that were there have not said.
+fn state_missing(new: NewEncoding, stated: bool, version: bool, out: &mut Vec<u8>) {
+    if !stated {
+        state_encoding(new, out);
+    }
+    if let Some(charset) = new.charset {
+        out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\r\n").as_bytes());
+    }
+    if !version {
+        out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+    }
 }
 
 fn is_named(line: &[u8], name: &[u8]) -> bool {
@@ -142,18 +161,6 @@ fn is_named(line: &[u8], name: &[u8]) -> bool {
 
 fn state_encoding(new: NewEncoding, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("Content-Transfer-Encoding: {}\r\n", new.encoding).as_bytes());
-}
-
-fn ends_with_empty_line(section: &[u8]) -> bool {
-    let mut rest = section;
-    while !rest.is_empty() {
-        let line = Line::first_of(rest);
-        if line.text.is_empty() {
-            return true;
-        }
-        rest = line.rest;
-    }
-    false
 }
 
 fn write_line(text: &[u8], ended: bool, written: &mut Written, out: &mut Vec<u8>) {
@@ -166,7 +173,7 @@ fn write_line(text: &[u8], ended: bool, written: &mut Written, out: &mut Vec<u8>
         let (line, after) = rest.split_at(at);
         blank_nul(line, written, out);
         out.extend_from_slice(b"\r\n");
-        written.altered = true;
+        written.mended = true;
         rest = after;
     }
     blank_nul(rest, written, out);
@@ -185,7 +192,7 @@ fn fold(text: &[u8]) -> Option<usize> {
 }
 
 fn blank_nul(text: &[u8], written: &mut Written, out: &mut Vec<u8>) {
-    written.altered = written.altered || text.contains(&0);
+    written.mended |= text.contains(&0);
     out.extend(text.iter().map(|octet| if *octet == 0 { b' ' } else { *octet }));
 }
 
@@ -198,7 +205,7 @@ mod tests {
 
     fn of(section: &str, encoding: Option<NewEncoding>, message: bool) -> (String, Written) {
         let mut out = Vec::new();
-        let written = write(section.as_bytes(), Rewriting { encoding, message }, &mut out);
+        let written = write(section.as_bytes(), Rewriting { encoding, message, seven_bit: false }, &mut out);
         (String::from_utf8(out).unwrap(), written)
     }
 
@@ -238,12 +245,12 @@ mod tests {
 
     #[test]
     fn lines_too_long_are_folded_at_blanks_and_nul_is_blanked() {
-        let altered = Written { altered: true, unfoldable: false };
+        let mended = Written { mended: true, ..Written::default() };
         let (long, longer) = ("b".repeat(600), "c".repeat(996));
         let (text, written) = of(&format!("A: {long} {longer} d\0\r\n\r\n"), None, false);
-        assert_eq!((text, written), (format!("A: {long}\r\n {longer}\r\n d \r\n\r\n"), altered));
+        assert_eq!((text, written), (format!("A: {long}\r\n {longer}\r\n d \r\n\r\n"), mended));
         let (text, written) = of(&format!("A: {longer}c\r\n   \r\n"), None, false);
-        assert_eq!((text, written), (format!("A:\r\n {longer}c\r\n   \r\n"), altered));
+        assert_eq!((text, written), (format!("A:\r\n {longer}c\r\n   \r\n"), mended));
         let (text, written) = of(&format!("A:{longer}c\r\n"), None, false);
         assert_eq!((text, written.unfoldable), (format!("A:{longer}c\r\n"), true));
         assert!(of(&format!("A: {longer}{longer}\r\n"), None, false).1.unfoldable);

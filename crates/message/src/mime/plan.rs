@@ -100,7 +100,7 @@ pub struct BodyPlan {
 }
 
 impl BodyPlan {
-    /// Every octet passes as it came; the second pass is not needed.
+    /// Every octet passes as it came, and may; the second pass is not needed.
     pub fn is_identity(&self) -> bool {
         self.identity
     }

@@ -14,6 +14,8 @@ use super::walk::{End, Region, Visit, Walk};
 pub struct Reencoder {
     walk: Walk,
     changes: Arc<[(u32, Change)]>,
+    seven_bit: bool,
+    closing: bool,
     /// Of the content under way, from its first octet on.
     encoder: Option<Encoder>,
 }
@@ -21,23 +23,32 @@ pub struct Reencoder {
 impl Reencoder {
     /// Of the body that the plan is for.
     pub fn new(plan: &BodyPlan) -> Self {
-        Self { walk: Walk::new(plan.start.clone()), changes: plan.changes.clone(), encoder: None }
+        Self {
+            walk: Walk::new(plan.start.clone()),
+            changes: plan.changes.clone(),
+            seven_bit: plan.start.seven_bit,
+            closing: !plan.is_identity(),
+            encoder: None,
+        }
     }
 
     /// The next piece; appends what can be said so far.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.walk.push(piece, &mut Writer { changes: &self.changes, encoder: &mut self.encoder, out });
+        let Self { walk, changes, seven_bit, closing, encoder } = self;
+        walk.push(piece, &mut Writer { changes, seven_bit: *seven_bit, closing: *closing, encoder, out });
     }
 
     /// The body is whole; appends the rest.
     pub fn finish(self, out: &mut Vec<u8>) {
-        let Self { walk, changes, mut encoder } = self;
-        walk.finish(&mut Writer { changes: &changes, encoder: &mut encoder, out });
+        let Self { walk, changes, seven_bit, closing, mut encoder } = self;
+        walk.finish(&mut Writer { changes: &changes, seven_bit, closing, encoder: &mut encoder, out });
     }
 }
 
 struct Writer<'a> {
     changes: &'a [(u32, Change)],
+    seven_bit: bool,
+    closing: bool,
     encoder: &'a mut Option<Encoder>,
     out: &'a mut Vec<u8>,
 }
@@ -51,7 +62,8 @@ impl Writer<'_> {
 
 impl Visit for Writer<'_> {
     fn head(&mut self, entity: &Entity, section: &[u8]) {
-        let rewriting = Rewriting { encoding: self.change(entity).encoding, message: entity.is_message };
+        let rewriting =
+            Rewriting { encoding: self.change(entity).encoding, message: entity.is_message, seven_bit: self.seven_bit };
         head::write(section, rewriting, self.out);
     }
 
@@ -66,6 +78,14 @@ impl Visit for Writer<'_> {
             Region::Epilogue => change.epilogue,
         };
         self.encoder.get_or_insert_with(|| Encoder::new(treatment)).push(octets, self.out);
+    }
+
+    /// What is encoded must be seen to end: there are readers that decode nothing up to a delimiter that never comes.
+    fn unclosed(&mut self, entity: &Entity, boundary: &[u8]) {
+        if self.closing && entity.signed_in.is_none() {
+            *self.encoder = None;
+            self.out.extend([b"\r\n--", boundary, b"--\r\n"].into_iter().flatten());
+        }
     }
 
     fn leave(&mut self, _entity: &Entity, last: bool) {

@@ -4,7 +4,7 @@
 
 use super::entity::{Entity, Kind};
 use super::findings::{Findings, Trouble};
-use super::head::{self, Rewriting};
+use super::head::{self, Rewriting, Written};
 use super::media::Declared;
 use super::plan::{BodyPlan, Change, NewEncoding, TransferEncoding, Treatment};
 use super::walk::{End, Region, Start, Visit, Walk};
@@ -99,6 +99,8 @@ struct Surveyor {
     structure: bool,
     /// A header section is written otherwise.
     heads: bool,
+    /// A multipart lacks its last delimiter.
+    unclosed: bool,
     refusal: Option<String>,
     notes: Vec<String>,
     more_notes: usize,
@@ -116,6 +118,7 @@ impl Surveyor {
             breaks_signed_part: false,
             structure: false,
             heads: false,
+            unclosed: false,
             refusal: None,
             notes: Vec::new(),
             more_notes: 0,
@@ -128,14 +131,20 @@ impl Surveyor {
         if self.structure {
             self.note("bare line ends between parts and in their header sections written as CRLF".to_owned());
         }
-        if self.more_notes > 0 {
+        let identity = self.changes.is_empty() && !self.structure && !self.heads && self.refusal.is_none();
+        if self.unclosed && !identity {
+            self.note("missing last delimiters added".to_owned());
+        }
+        if self.refusal.is_some() {
+            self.notes.clear();
+        } else if self.more_notes > 0 {
             self.notes.push(format!("and {} more", self.more_notes));
         }
         // A level's change is known at its end, after those of its parts.
         self.changes.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         BodyPlan {
             start: self.start,
-            identity: self.changes.is_empty() && !self.structure && !self.heads,
+            identity,
             changes: self.changes.into(),
             refusal: self.refusal,
             notes: self.notes,
@@ -197,7 +206,11 @@ impl Surveyor {
             Some(treatment) => self.encode(entity, treatment, trouble, &findings),
             None => {
                 self.eight_bit_remains(findings.eight_bit());
-                self.refuse(entity, &format!("cannot be encoded, and has {}", trouble.words()));
+                let why = match entity.kind {
+                    Kind::Opaque => "lies beyond what is read of a message",
+                    _ => "may not be encoded",
+                };
+                self.refuse(entity, &format!("{why}, and has {}", trouble.words()));
             }
         }
     }
@@ -222,6 +235,24 @@ impl Surveyor {
     fn change(&mut self, entity: &Entity, change: Change) {
         if change != Change::default() {
             self.changes.push((entity.ordinal, change));
+        }
+    }
+
+    // --- header sections
+
+    fn head_trouble(&mut self, entity: &Entity, written: Written, eight_bit: bool) {
+        if written.mended {
+            self.note(format!("header section of {} written without long lines and NUL", entity.name()));
+        }
+        if written.encoded {
+            self.note(format!("header section of {} written without 8-bit octets", entity.name()));
+        }
+        if written.unfoldable {
+            self.refuse(entity, "has a line over 998 octets in its header section, and no blank in it");
+        }
+        self.eight_bit_remains(eight_bit);
+        if eight_bit && self.start.seven_bit {
+            self.refuse(entity, "has 8-bit octets in its header section, and the next hop takes 7-bit only");
         }
     }
 
@@ -285,24 +316,16 @@ impl Visit for Surveyor {
     fn head(&mut self, entity: &Entity, section: &[u8]) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        let written = head::write(section, Rewriting::default(), &mut scratch);
-        if written.unfoldable {
-            self.refuse(entity, "has a line over 998 octets in its header section, and no blank in it");
-        }
-        if written.altered {
+        let rewriting = Rewriting { encoding: None, message: entity.is_message, seven_bit: self.start.seven_bit };
+        let written = head::write(section, rewriting, &mut scratch);
+        self.head_trouble(entity, written, !scratch.is_ascii());
+        if written.mended || written.encoded {
             self.heads = true;
-            self.alters(entity, false);
-            self.note(format!("header section of {} without long lines and NUL", entity.name()));
+            self.alters(entity, !written.mended);
         } else {
             self.structure |= scratch != section;
         }
         self.scratch = scratch;
-        if !section.is_ascii() {
-            self.eight_bit_remains(true);
-            if self.start.seven_bit {
-                self.refuse(entity, "has 8-bit octets in its header section, and the next hop takes 7-bit only");
-            }
-        }
     }
 
     fn enter(&mut self, entity: &Entity) {
@@ -319,6 +342,10 @@ impl Visit for Surveyor {
             (Some(level), Region::Epilogue) => level.epilogue.push(octets),
             _ => self.leaf.push(octets),
         }
+    }
+
+    fn unclosed(&mut self, entity: &Entity, _boundary: &[u8]) {
+        self.unclosed |= entity.signed_in.is_none();
     }
 
     fn leave(&mut self, entity: &Entity, _last: bool) {

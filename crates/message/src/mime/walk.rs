@@ -68,6 +68,8 @@ pub(super) trait Visit {
     fn enter(&mut self, entity: &Entity);
     /// Octets of it.
     fn content(&mut self, entity: &Entity, region: Region, octets: &[u8]);
+    /// A multipart with parts ends without its last delimiter.
+    fn unclosed(&mut self, entity: &Entity, boundary: &[u8]);
     /// It has ended; `last`: with the body.
     fn leave(&mut self, entity: &Entity, last: bool);
     /// A delimiter line, and the line end that belongs to it although it stands before.
@@ -90,6 +92,15 @@ struct Level {
     children: u32,
     /// Its last delimiter has been seen.
     closed: bool,
+}
+
+impl Level {
+    fn end(self, last: bool, visit: &mut impl Visit) {
+        if let (Kind::Multipart { boundary, .. }, false, 1..) = (&self.entity.kind, self.closed, self.children) {
+            visit.unclosed(&self.entity, boundary);
+        }
+        visit.leave(&self.entity, last);
+    }
 }
 
 enum Mode {
@@ -164,7 +175,7 @@ impl Walk {
             visit.leave(&leaf, true);
         }
         while let Some(level) = self.levels.pop() {
-            visit.leave(&level.entity, true);
+            level.end(true, visit);
         }
     }
 
@@ -406,7 +417,7 @@ impl Walk {
         }
         while self.levels.len() > level + 1 {
             if let Some(level) = self.levels.pop() {
-                visit.leave(&level.entity, false);
+                level.end(false, visit);
             }
         }
         visit.delimiter(before, line);

@@ -1,5 +1,6 @@
 //! Bodies before and after re-encoding: what they decode to, and what a next hop is shown.
 
+mod corpus;
 mod random;
 mod reference;
 
@@ -55,7 +56,8 @@ fn check(top: &Top, body: &[u8], cut: usize, seven_bit: bool) -> Through {
     assert_eq!((&halves.body, halves.plan.notes()), (&whole.body, whole.plan.notes()), "it depends on the cut");
     let plan = &whole.plan;
     if plan.refusal().is_some() {
-        assert!(!plan.is_identity() || flaw(body, seven_bit).is_some(), "refused for nothing: {:?}", plan.refusal());
+        assert!(!plan.is_identity());
+        assert!(flaw(body, seven_bit).is_some(), "refused for nothing: {:?}", plan.refusal());
         return whole;
     }
     assert_eq!(flaw(&whole.body, seven_bit), None, "{:?}\n{}", plan, whole.body.escape_ascii());
@@ -85,6 +87,12 @@ fn same(before: &[Leaf], after: &[Leaf], body: &[u8]) {
             after.octets.escape_ascii(),
             body.escape_ascii()
         );
-        assert_eq!(before.fields, after.fields);
+        assert_eq!(before.fields.len(), after.fields.len());
+        for (before, after) in before.fields.iter().zip(&after.fields) {
+            // What was 8-bit is another text now; that has a test of its own.
+            let known = if before.is_ascii() { before.len() } else { before.find(':').unwrap() };
+            assert_eq!(before.get(..known), after.get(..known));
+            assert!(before.len() == after.len() || !before.is_ascii());
+        }
     }
 }

@@ -99,7 +99,7 @@ fn part() -> impl Strategy<Value = Octets> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_parts_they_decode_to_the_same(part in part(), cut in any::<prop::sample::Index>(), seven_bit in any::<bool>()) {

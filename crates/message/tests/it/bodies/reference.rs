@@ -100,7 +100,7 @@ fn shown(section: &[u8]) -> Vec<String> {
     let ours = ["content-transfer-encoding", "mime-version"];
     let squeezed = |octets: &[u8]| octets.iter().filter(|octet| !b" \t\0".contains(octet)).copied().collect::<Vec<_>>();
     let all = fields(section).into_iter().filter(|(name, _)| !ours.contains(&name.as_str()));
-    let all = all.map(|(name, value)| format!("{name}:{}", squeezed(&value).escape_ascii()));
+    let all = all.map(|(name, value)| format!("{name}:{}", String::from_utf8_lossy(&squeezed(&value))));
     all.filter(|field| !field.starts_with("content-type:text/plain;charset=")).collect()
 }
 
@@ -119,9 +119,9 @@ struct Context {
 }
 
 fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bool {
-    let value = String::from_utf8_lossy(top.content_type.as_deref().unwrap_or(b"text/plain")).into_owned();
+    let value = plain(top.content_type.as_deref().unwrap_or(b"text/plain"));
     let media = value.split(';').next().unwrap().trim().to_ascii_lowercase();
-    let encoding = String::from_utf8_lossy(top.encoding.as_deref().unwrap_or_default()).trim().to_ascii_lowercase();
+    let encoding = plain(top.encoding.as_deref().unwrap_or_default()).trim().to_ascii_lowercase();
     let inner = Context { depth: context.depth + 1, ..context.clone() };
     let boundary = boundary(&value);
     let composite = context.depth < 32;
@@ -164,9 +164,24 @@ fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bo
     }
 }
 
+/// Without comments.
+fn plain(value: &[u8]) -> String {
+    let (mut depth, mut quoted, mut text) = (0, false, String::new());
+    for character in String::from_utf8_lossy(value).chars() {
+        match character {
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            _ => {}
+        }
+        text.extend((depth == 0).then_some(character));
+        depth -= i32::from(character == ')' && depth > 0);
+    }
+    text
+}
+
 /// Only as the tests write it.
 fn boundary(value: &str) -> Option<String> {
-    let rest = value.split_once("boundary=")?.1;
+    let rest = &value[value.to_ascii_lowercase().find("boundary=")? + "boundary=".len()..];
     let boundary = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next().unwrap(),
         None => rest.split([';', ' ', '\r', '\n']).next().unwrap(),
