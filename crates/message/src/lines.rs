@@ -8,7 +8,8 @@ pub(crate) struct Lines {
     longest: u64,
     /// The last octet was a CR: whether it is bare is not yet known.
     after_cr: bool,
-    bare: bool,
+    bare_cr: u64,
+    bare_lf: u64,
 }
 
 impl Lines {
@@ -19,7 +20,7 @@ impl Lines {
             if piece.first() == Some(&b'\n') {
                 start = 1;
             } else {
-                self.bare = true;
+                self.bare_cr += 1;
             }
         }
         for at in memchr::memchr2_iter(b'\r', b'\n', piece) {
@@ -31,7 +32,8 @@ impl Lines {
             match (piece.get(at), piece.get(at + 1)) {
                 (Some(b'\r'), Some(b'\n')) => start = at + 2,
                 (Some(b'\r'), None) => self.after_cr = true,
-                _ => self.bare = true,
+                (Some(b'\r'), _) => self.bare_cr += 1,
+                _ => self.bare_lf += 1,
             }
         }
         self.line += (piece.len() - start) as u64;
@@ -44,7 +46,22 @@ impl Lines {
 
     /// Whether a CR or LF was not part of CRLF.
     pub(crate) fn bare(&self) -> bool {
-        self.bare || self.after_cr
+        self.bare_ends() > 0
+    }
+
+    /// How many.
+    pub(crate) fn bare_ends(&self) -> u64 {
+        self.bare_cr + self.bare_lf + u64::from(self.after_cr)
+    }
+
+    /// Whether one of them was a CR.
+    pub(crate) fn bare_cr(&self) -> bool {
+        self.bare_cr > 0 || self.after_cr
+    }
+
+    /// Whether one of them was an LF.
+    pub(crate) fn bare_lf(&self) -> bool {
+        self.bare_lf > 0
     }
 
     /// Octets of the longest line, an unfinished one included.

@@ -20,11 +20,11 @@ mod tests;
 use draft::Draft;
 pub use edits::{EditError, FieldName, HeaderEdits};
 use jiff::Timestamp;
-pub use mime::{NewEncoding, TransferEncoding};
 pub use rewriting::{Rewriting, Template, TemplateError};
 use smtp::Mailbox;
 
 use crate::authors::{Authors, AuthorsReader};
+use crate::mime::NewEncoding;
 use crate::section::Section;
 use crate::signatures::Signatures;
 
@@ -51,7 +51,7 @@ pub struct Plan<'a> {
     /// The message may leave with header fields in UTF-8 (RFC 6532): it came with SMTPUTF8, and the next hop speaks it.
     pub smtputf8: bool,
     /// The message itself is a leaf whose body is encoded anew.
-    pub encoding: Option<&'a NewEncoding>,
+    pub encoding: Option<NewEncoding>,
 }
 
 /// The section to send.
@@ -97,7 +97,8 @@ pub fn outgoing(section: &[u8], plan: &Plan<'_>) -> Outgoing {
     Outgoing { octets, notes, changed_fields, eight_bit, authors, signatures }
 }
 
-fn authors(section: &Section<'_>) -> Authors {
+/// Who the section says it is from; as the scanner found on the way in.
+pub fn authors(section: &Section<'_>) -> Authors {
     let mut reader = AuthorsReader::default();
     for field in section.fields().iter().filter(|field| field.is("from") || field.is("sender")) {
         reader.field(field.name().as_bytes(), &field.unfolded(), field.unfolded_length());

@@ -6,6 +6,7 @@ use mail_parser::{Address, MessageParser};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mime::{Charset, TransferEncoding};
 use crate::{ScanLimits, Scanner};
 
 const ID: &str = "01ARZ3NDEKTSV";
@@ -295,9 +296,9 @@ fn edits_are_made_and_made_once() {
 
 #[test]
 fn the_body_of_a_single_part_is_declared_as_it_leaves() {
-    let new = NewEncoding { encoding: TransferEncoding::QuotedPrintable, charset: Some("utf-8") };
+    let new = NewEncoding { encoding: TransferEncoding::QuotedPrintable, charset: Some(Charset::Utf8) };
     let (author, edits) = (author(), HeaderEdits::default());
-    let plan = Plan { encoding: Some(&new), ..plan(&author, &edits) };
+    let plan = Plan { encoding: Some(new), ..plan(&author, &edits) };
     let result = outgoing(format!("{SOUND}From: a@b.test\r\n\r\n").as_bytes(), &plan);
     let expected = format!(
         "Content-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; charset=utf-8\r\nMIME-Version: 1.0\r\n\

@@ -1,0 +1,370 @@
+//! Octets written anew, as they stream by: quoted-printable and base64 (RFC 2045 §6.7, §6.8), and CRLF at line ends.
+//!
+//! In: octets, in pieces; what comes out does not depend on the cuts. Out: lines of at most 76 octets (of any length from
+//! `LineEnds`). A line never begins with `-`, lest it be taken for a delimiter.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::plan::Treatment;
+
+/// RFC 2045 §6.7, §6.8: a line has no more.
+const LINE: usize = 76;
+/// Octets that base64 makes such a line of.
+const GROUP: usize = LINE / 4 * 3;
+/// Blanks at the end of a line of quoted-printable that are taken for padding (RFC 2045 §6.7 (3)); more are text.
+const PADDING: usize = 998;
+
+/// One of the ways to write octets.
+pub(super) enum Encoder {
+    Keep,
+    Omit,
+    LineEnds(LineEnds),
+    Quoted(Quoted),
+    Base64(Base64),
+    Requoted(Unquoted, Quoted),
+    Rewrapped(Rewrapped),
+}
+
+impl Encoder {
+    pub(super) fn new(treatment: Treatment) -> Self {
+        match treatment {
+            Treatment::Keep => Self::Keep,
+            Treatment::Omit => Self::Omit,
+            Treatment::LineEnds => Self::LineEnds(LineEnds::default()),
+            Treatment::Quote => Self::Quoted(Quoted::default()),
+            Treatment::Base64 => Self::Base64(Base64::default()),
+            Treatment::Requote => Self::Requoted(Unquoted::default(), Quoted::default()),
+            Treatment::Rewrap => Self::Rewrapped(Rewrapped::default()),
+        }
+    }
+
+    pub(super) fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Keep => out.extend_from_slice(octets),
+            Self::Omit => {}
+            Self::LineEnds(lines) => lines.push(octets, out),
+            Self::Quoted(quoted) => quoted.push(octets, out),
+            Self::Base64(base64) => base64.push(octets, out),
+            Self::Requoted(unquoted, quoted) => unquoted.push(octets, |octet| quoted.octet(octet, out)),
+            Self::Rewrapped(lines) => lines.push(octets, out),
+        }
+    }
+
+    /// `last`: no delimiter, whose line end would end the last line, comes after it.
+    pub(super) fn finish(self, last: bool, out: &mut Vec<u8>) {
+        match self {
+            Self::Keep | Self::Omit | Self::LineEnds(_) => {}
+            Self::Quoted(quoted) => quoted.finish(last, out),
+            Self::Base64(base64) => base64.finish(last, out),
+            Self::Requoted(unquoted, mut quoted) => {
+                unquoted.finish(|octet| quoted.octet(octet, out));
+                quoted.finish(last, out);
+            }
+            Self::Rewrapped(lines) => lines.finish(last, out),
+        }
+    }
+}
+
+/// Every line end becomes CRLF.
+#[derive(Default)]
+pub(super) struct LineEnds {
+    after_cr: bool,
+}
+
+impl LineEnds {
+    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let after_cr = std::mem::take(&mut self.after_cr);
+            rest = rest.strip_prefix(b"\n").filter(|_| after_cr).unwrap_or(rest);
+            let (text, tail) = rest.split_at(memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len()));
+            out.extend_from_slice(text);
+            if let Some((end, after)) = tail.split_first() {
+                out.extend_from_slice(b"\r\n");
+                self.after_cr = *end == b'\r';
+                rest = after;
+            } else {
+                rest = tail;
+            }
+        }
+    }
+}
+
+/// Quoted-printable. CRLF is a line break; a bare CR or LF is encoded, and the line is broken softly after it, so that text
+/// looks like text.
+#[derive(Default)]
+pub(super) struct Quoted {
+    column: usize,
+    /// A blank, which must not end a line.
+    blank: Option<u8>,
+    after_cr: bool,
+    /// Break the line before the next octet.
+    due: bool,
+}
+
+impl Quoted {
+    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        for octet in octets {
+            self.octet(*octet, out);
+        }
+    }
+
+    fn octet(&mut self, octet: u8, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.after_cr) {
+            if octet == b'\n' {
+                return self.line_break(out);
+            }
+            self.bare_end(b'\r', out);
+        }
+        match octet {
+            b'\r' => self.after_cr = true,
+            b'\n' => self.bare_end(octet, out),
+            b' ' | b'\t' => {
+                self.flush_blank(out);
+                self.blank = Some(octet);
+            }
+            // No delimiter.
+            b'-' if self.starts_line() => self.escaped(octet, out),
+            b'=' => self.escaped(octet, out),
+            33..=126 => {
+                self.flush_blank(out);
+                self.room(1, out);
+                self.literal(octet, out);
+            }
+            other => self.escaped(other, out),
+        }
+    }
+
+    /// The next octet will be the first of its line.
+    fn starts_line(&self) -> bool {
+        let width = usize::from(self.blank.is_some()) + 1;
+        (self.column == 0 && self.blank.is_none()) || self.due || self.column + width >= LINE
+    }
+
+    fn line_break(&mut self, out: &mut Vec<u8>) {
+        if let Some(blank) = self.blank.take() {
+            self.escaped(blank, out);
+        }
+        out.extend_from_slice(b"\r\n");
+        self.column = 0;
+        self.due = false;
+    }
+
+    fn bare_end(&mut self, octet: u8, out: &mut Vec<u8>) {
+        self.escaped(octet, out);
+        self.due = true;
+    }
+
+    fn flush_blank(&mut self, out: &mut Vec<u8>) {
+        if let Some(blank) = self.blank.take() {
+            self.room(1, out);
+            self.literal(blank, out);
+        }
+    }
+
+    fn literal(&mut self, octet: u8, out: &mut Vec<u8>) {
+        out.push(octet);
+        self.column += 1;
+    }
+
+    fn escaped(&mut self, octet: u8, out: &mut Vec<u8>) {
+        const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
+        self.flush_blank(out);
+        self.room(3, out);
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        out.extend_from_slice(&[b'=', digit(octet >> 4), digit(octet & 15)]);
+        self.column += 3;
+    }
+
+    /// One column is kept for the `=` of a soft line break.
+    fn room(&mut self, width: usize, out: &mut Vec<u8>) {
+        if self.column > 0 && (self.due || self.column + width >= LINE) {
+            out.extend_from_slice(b"=\r\n");
+            self.column = 0;
+        }
+        self.due = false;
+    }
+
+    fn finish(mut self, last: bool, out: &mut Vec<u8>) {
+        if self.after_cr {
+            self.bare_end(b'\r', out);
+        }
+        if let Some(blank) = self.blank.take() {
+            self.escaped(blank, out);
+        }
+        if last && self.column > 0 {
+            // A line end that stands for none.
+            out.extend_from_slice(b"=\r\n");
+        }
+    }
+}
+
+/// Base64 of octets.
+#[derive(Default)]
+pub(super) struct Base64 {
+    group: Vec<u8>,
+    lines: bool,
+}
+
+impl Base64 {
+    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            if self.group.len() == GROUP {
+                self.line(out);
+            }
+            let (taken, after) = rest.split_at(rest.len().min(GROUP - self.group.len()));
+            self.group.extend_from_slice(taken);
+            rest = after;
+        }
+    }
+
+    fn line(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.lines, true) {
+            out.extend_from_slice(b"\r\n");
+        }
+        let mut text = [0; LINE];
+        let length = STANDARD.encode_slice(&self.group, &mut text).expect("a group makes no more than a line");
+        out.extend_from_slice(text.get(..length).unwrap_or_default());
+        self.group.clear();
+    }
+
+    fn finish(mut self, last: bool, out: &mut Vec<u8>) {
+        if !self.group.is_empty() {
+            self.line(out);
+        }
+        if last && self.lines {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Base64 in other lines; what is no digit of it means nothing (RFC 2045 §6.8) and is left out.
+#[derive(Default)]
+pub(super) struct Rewrapped {
+    column: usize,
+}
+
+impl Rewrapped {
+    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        let digits = octets.iter().filter(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(octet));
+        for digit in digits {
+            if self.column == LINE {
+                out.extend_from_slice(b"\r\n");
+                self.column = 0;
+            }
+            out.push(*digit);
+            self.column += 1;
+        }
+    }
+
+    fn finish(self, last: bool, out: &mut Vec<u8>) {
+        if last && self.column > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// What quoted-printable stands for. A line break is the octets that it is; what is no encoding stands for itself; blanks
+/// before a line end are padding.
+#[derive(Default)]
+pub(super) struct Unquoted {
+    state: State,
+    blanks: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum State {
+    #[default]
+    Text,
+    /// After `=`.
+    Equals,
+    /// After `=` and blanks.
+    Padded,
+    /// After `=` and this digit.
+    Digit(u8),
+    /// After `=` and CR.
+    SoftCr,
+}
+
+impl Unquoted {
+    fn push(&mut self, octets: &[u8], mut to: impl FnMut(u8)) {
+        for octet in octets {
+            self.octet(*octet, &mut to);
+        }
+    }
+
+    fn octet(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
+        let digit = crate::encoding::digit(octet);
+        self.state = match (self.state, octet, digit) {
+            (State::Text | State::SoftCr, b'=', _) => {
+                self.blanks.drain(..).for_each(&mut *to);
+                State::Equals
+            }
+            (State::Equals | State::Padded, b'\r', _) => self.drop_blanks(State::SoftCr),
+            (State::Equals | State::Padded, b'\n', _) => self.drop_blanks(State::Text),
+            (State::Equals | State::Padded, b' ' | b'\t', _) if self.blanks.len() < PADDING => {
+                self.blanks.push(octet);
+                State::Padded
+            }
+            (State::Equals, _, Some(_)) => State::Digit(octet),
+            (State::Digit(high), _, Some(low)) => {
+                let high = crate::encoding::digit(high).unwrap_or_default();
+                self.give(high << 4 | low, to);
+                State::Text
+            }
+            (State::SoftCr, b'\n', _) => State::Text,
+            (State::Text | State::SoftCr, _, _) => {
+                self.text(octet, to);
+                State::Text
+            }
+            (State::Equals | State::Padded | State::Digit(_), _, _) => {
+                self.stands_for_itself(to);
+                return self.octet(octet, to);
+            }
+        };
+    }
+
+    fn drop_blanks(&mut self, next: State) -> State {
+        self.blanks.clear();
+        next
+    }
+
+    fn text(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
+        match octet {
+            b' ' | b'\t' if self.blanks.len() < PADDING => self.blanks.push(octet),
+            b'\r' | b'\n' => {
+                self.blanks.clear();
+                to(octet);
+            }
+            other => self.give(other, to),
+        }
+    }
+
+    fn give(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
+        self.blanks.drain(..).for_each(&mut *to);
+        to(octet);
+    }
+
+    /// An `=` that encodes nothing.
+    fn stands_for_itself(&mut self, to: &mut impl FnMut(u8)) {
+        match std::mem::take(&mut self.state) {
+            State::Digit(digit) => {
+                self.give(b'=', to);
+                to(digit);
+            }
+            _ => {
+                to(b'=');
+                self.blanks.drain(..).for_each(to);
+            }
+        }
+    }
+
+    /// A soft line break at the end has lost its line end to the delimiter.
+    fn finish(mut self, mut to: impl FnMut(u8)) {
+        if let State::Digit(_) = self.state {
+            self.stands_for_itself(&mut to);
+        }
+    }
+}
