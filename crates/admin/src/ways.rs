@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Breaker, Budget, Forecast, Incident, Lane, Learnt, Paused, Resting, Short, Waiting};
+use api::{Breaker, Budget, Forecast, Incident, Lane, Learnt, Paused, RefusedSender, Resting, Short, Waiting};
 use jiff::Timestamp;
 use qmgr::{LaneReport, Report};
 use queue::{BreakerName, BreakerStatus, BudgetStatus, Counted, LaneDepth, LaneName, Pause};
@@ -24,7 +24,7 @@ pub(crate) fn lanes(report: &Report, depths: Vec<LaneDepth>) -> Vec<Lane> {
 }
 
 fn configured(lane: &LaneReport, report: &Report, depth: Option<&LaneDepth>) -> Lane {
-    let LaneReport { status, connections_open, connections_idle } = lane;
+    let LaneReport { status, connections_open, connections_idle, refused_senders } = lane;
     let [urgent, new, deferred] = status.waiting;
     let minute = minute(lane, report);
     Lane {
@@ -48,7 +48,13 @@ fn configured(lane: &LaneReport, report: &Report, depth: Option<&LaneDepth>) -> 
             .iter()
             .find(|breaker| status.open.contains(&breaker.name))
             .map(|breaker| paused(&breaker.pause, breaker.since, breaker.probe_at)),
+        refused_senders: refused_senders.iter().map(refused).collect(),
     }
+}
+
+fn refused(refused: &queue::RefusedSender) -> RefusedSender {
+    let queue::RefusedSender { sender, until, reason } = refused.clone();
+    RefusedSender { sender, until, reason }
 }
 
 /// The budget of messages in any 60 seconds that a lane draws on.
@@ -75,6 +81,7 @@ fn left_over(depth: &LaneDepth) -> Lane {
         waiting: Waiting::default(),
         resting: None,
         paused: None,
+        refused_senders: Vec::new(),
     }
 }
 

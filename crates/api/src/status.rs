@@ -147,6 +147,20 @@ pub struct Lane {
     /// A pause that lasts until its cause is cured: the first of [`Status::breakers`] that stops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// Senders that it may not send as, as the far side has said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_senders: Vec<RefusedSender>,
+}
+
+/// A sender that the far side has refused: it goes as the mailbox, or is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSender {
+    /// The address.
+    pub sender: String,
+    /// It is not tried as it is again before then.
+    pub until: Timestamp,
+    /// The far side's words.
+    pub reason: String,
 }
 
 /// A count in a rolling window, and its limit.

@@ -130,7 +130,7 @@ impl Conversation {
         match &mut self.mail {
             Some(mail) => {
                 let RcptParameters { notify, orcpt } = parameters;
-                mail.recipients.push(Recipient { forward_path, notify, orcpt, state: RecipientState::fresh() });
+                mail.recipients.push(Recipient { forward_path, notify, orcpt, archive: false, state: RecipientState::fresh() });
                 Answer::Accept
             }
             None => self.refuse_plainly(out_of_order()),

@@ -108,7 +108,7 @@ impl Steps {
         // One more may have got as far as MAIL.
         let messages = sent.saturating_add(1).min(u32::try_from(transactions).unwrap_or(u32::MAX));
         let took_ms = u64::try_from(took.as_millis()).unwrap_or_default();
-        AttemptReport { results, lane: LaneVerdict::Neutral, messages, took_ms, notes: Vec::new() }
+        AttemptReport { results, lane: LaneVerdict::Neutral, messages, took_ms, notes: Vec::new(), hold: None }
     }
 
     fn transactions(&self) -> usize {
@@ -176,6 +176,10 @@ struct Watched {
 impl Body for Watched {
     fn size(&self) -> u64 {
         self.body.size()
+    }
+
+    fn rewind(&mut self) {
+        self.body.rewind();
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {

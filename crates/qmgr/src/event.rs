@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{
-    BreakerName, BreakerStatus, BudgetStatus, Forecast, LaneName, LaneStatus, MessageId, Pause, SpoolError, StoryEvent,
+    BreakerName, BreakerStatus, BudgetStatus, Forecast, LaneName, LaneStatus, MessageId, Pause, RefusedSender,
+    SpoolError, StoryEvent,
 };
 use serde::Serialize;
 use smtp::{ForwardPath, ReversePath};
@@ -77,6 +78,8 @@ pub struct LaneReport {
     pub connections_open: usize,
     /// Of them idle.
     pub connections_idle: usize,
+    /// Senders that it may not send as, as the far side has said.
+    pub refused_senders: Vec<RefusedSender>,
 }
 
 /// Why an operator's word could not be followed.

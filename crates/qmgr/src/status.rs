@@ -28,7 +28,8 @@ pub(crate) fn report(context: &Context, scheduler: &Scheduler, depths: &[LaneDep
     let lane = |status: LaneStatus| {
         let transport = context.transports.get(&status.name);
         let (connections_open, connections_idle) = transport.map_or((0, 0), |transport| transport.connections());
-        LaneReport { status, connections_open, connections_idle }
+        let refused_senders = transport.map(|transport| transport.refused_senders(now)).unwrap_or_default();
+        LaneReport { status, connections_open, connections_idle, refused_senders }
     };
     let status = scheduler.status(now);
     for budget in &status.budgets {

@@ -31,11 +31,12 @@ pub(crate) fn attempted(
 ) {
     for (indices, outcome) in &report.results {
         outcome_line(settled, lane, indices.len(), outcome, report.took_ms);
-        if let Some(remedy) = remedy(outcome, &report.lane).filter(|remedy| is_new(settled, told, remedy)) {
+        if let Some(remedy) = remedy(outcome, report).filter(|remedy| is_new(settled, told, remedy)) {
             refused(context, settled, lane, outcome, remedy);
         }
         let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
         indices.iter().for_each(|_| context.metrics.outcome(&lane.0, name, &code));
+        archived(context, settled, indices, outcome);
         let lost = matches!(outcome, Outcome::Bounced { .. });
         if lost || matches!(outcome, Outcome::HandedOver { .. }) {
             count_own(context, settled, indices.len(), lost);
@@ -45,6 +46,33 @@ pub(crate) fn attempted(
         }
     }
     expired(context, settled, now);
+}
+
+/// Nobody who sent the message hears of its copy for an archive: an operator must, when it cannot be kept.
+fn archived(context: &Context, message: &Message, indices: &[u32], outcome: &Outcome) {
+    let of = |index: &u32| message.recipients.get(usize::try_from(*index).ok()?);
+    let Some(archive) = indices.iter().filter_map(of).find(|recipient| recipient.archive) else { return };
+    let about = format!("the archive {}", archive.forward_path);
+    match outcome {
+        Outcome::Bounced { reason, hint, .. } => context.incidents.open(Incident {
+            kind: IncidentKind::Message,
+            about,
+            severity: Severity::Critical,
+            what: format!(
+                "the copy of message {} for the archive {} was refused, its recipients are not concerned: {reason}",
+                message.id, archive.forward_path
+            ),
+            remedy: hint.clone().unwrap_or_else(|| {
+                format!("look whether the mailbox exists and takes mail, or change `archive` of [[client]] \"{}\"", message.origin.client)
+            }),
+            code: remote(outcome).map(code),
+            lanes: Vec::new(),
+        }),
+        Outcome::HandedOver { .. } => {
+            context.incidents.close(IncidentKind::Message, &about, "it takes copies again");
+        }
+        _ => {}
+    }
 }
 
 /// Settled recipients of a message of our own.
@@ -79,10 +107,11 @@ fn outcome_line(message: &Message, lane: &LaneName, recipients: usize, outcome: 
     }
 }
 
-/// What somebody must do for this message alone: an attempt that did not count, although the lane works.
-fn remedy<'a>(outcome: &'a Outcome, lane: &LaneVerdict) -> Option<&'a str> {
+/// What somebody must do for this message alone: an attempt that did not count, although the lane works, or was not even made.
+fn remedy<'a>(outcome: &'a Outcome, report: &AttemptReport) -> Option<&'a str> {
+    let alone = report.lane == LaneVerdict::Healthy || report.hold.is_some();
     match outcome {
-        Outcome::Deferred { hint: Some(hint), counts: false, .. } if *lane == LaneVerdict::Healthy => Some(hint),
+        Outcome::Deferred { hint: Some(hint), counts: false, .. } if alone => Some(hint),
         _ => None,
     }
 }
@@ -105,13 +134,20 @@ fn refused(context: &Context, message: &Message, lane: &LaneName, outcome: &Outc
     let Outcome::Deferred { reason, .. } = outcome else { return };
     let (sender, client) = (message.reverse_path.to_string(), &message.origin.client);
     let code = remote(outcome).map(code).filter(|code| !code.is_empty());
+    let kept = match &message.hold {
+        Some(_) => "it is held until somebody has acted",
+        None => "it is kept, and tried again now and then",
+    };
     let incident = Incident {
         kind: IncidentKind::Message,
-        about: format!("mail from {sender} in {lane}: {}", code.as_deref().unwrap_or("refused")),
+        about: match &message.hold {
+            Some(_) => format!("mail from {sender} in {lane}: held"),
+            None => format!("mail from {sender} in {lane}: {}", code.as_deref().unwrap_or("refused")),
+        },
         severity: Severity::Critical,
         what: format!(
-            "mail from {sender} (client `{client}`; first message {}) is refused although its lane `{lane}` works; it is \
-             kept, and tried again now and then: {reason}",
+            "mail from {sender} (client `{client}`; first message {}) is refused although its lane `{lane}` works; {kept}: \
+             {reason}",
             message.id
         ),
         remedy: remedy.to_owned(),

@@ -56,6 +56,9 @@ pub struct Recipient {
     /// ORCPT=
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orcpt: Option<OriginalRecipient>,
+    /// The copy for its client's archive: handed over in a transaction of its own, and nobody is told what became of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archive: bool,
     /// See there.
     pub state: RecipientState,
 }
@@ -268,6 +271,11 @@ impl Message {
     /// True when no recipient is queued any more: the spool moves it to the history and frees its body.
     pub fn is_settled(&self) -> bool {
         !self.recipients.iter().any(|r| r.state.is_queued())
+    }
+    /// When an operator last wanted it tried as it is: what was refused before that may be tried once more.
+    pub fn insisted_at(&self) -> Option<Timestamp> {
+        let insists = |event: &&StoryEvent| matches!(event.what, Happening::Released | Happening::RetryRequested);
+        self.story.iter().rev().find(insists).map(|event| event.at)
     }
     /// Adds to the story, within its limit.
     pub fn note(&mut self, event: StoryEvent) {

@@ -65,6 +65,9 @@ pub fn settle(mut message: Message, report: &AttemptReport, terms: &Terms<'_>, n
     if terms.unconfirmed == Unconfirmed::Hold {
         hold_unconfirmed(&mut message, &unconfirmed_in(report), now);
     }
+    if let Some(reason) = report.hold.as_ref().filter(|_| !message.is_settled() && message.hold.is_none()) {
+        message.hold(reason.clone(), now);
+    }
     if !message.is_settled() && !message.warned && now >= policy.warns_at(message.accepted_at) {
         message.warned = true;
         message.note(StoryEvent { at: now, what: Happening::Delayed });
@@ -371,6 +374,7 @@ mod tests {
             forward_path: ForwardPath::Postmaster,
             notify: None,
             orcpt: None,
+            archive: false,
             state: RecipientState::fresh(),
         };
         let origin = Origin {
@@ -430,7 +434,7 @@ mod tests {
     }
 
     fn report(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
-        AttemptReport { results, lane: LaneVerdict::Neutral, messages: 1, took_ms: 5, notes: Vec::new() }
+        AttemptReport { results, lane: LaneVerdict::Neutral, messages: 1, took_ms: 5, notes: Vec::new(), hold: None }
     }
 
     fn paused(results: Vec<(Vec<u32>, Outcome)>) -> AttemptReport {
@@ -458,6 +462,22 @@ mod tests {
             _ => "else",
         };
         message.recipients.iter().map(state).collect()
+    }
+
+    #[test]
+    fn an_attempt_can_end_in_a_hold_but_not_of_what_is_settled() {
+        let refused = Outcome::Deferred {
+            reason: "the sender was refused".to_owned(),
+            hint: None,
+            not_before: None,
+            remote: None,
+            counts: false,
+        };
+        let held = |results| settled(message(2), &AttemptReport { hold: Some("grant it".to_owned()), ..report(results) }, after(1));
+        let waits = held(vec![(vec![0], handed_over()), (vec![1], refused)]);
+        assert_eq!(waits.hold.as_ref().map(|hold| hold.reason.as_str()), Some("grant it"));
+        assert!(matches!(waits.story.last().unwrap().what, Happening::Held { .. }), "{:?}", waits.story);
+        assert_eq!(held(vec![(vec![0, 1], handed_over())]).hold, None);
     }
 
     #[test]

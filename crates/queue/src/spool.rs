@@ -33,6 +33,9 @@ pub trait Body: Send {
     /// The next piece; `None` at the end. The checksum is verified before the last piece is given: a damaged body gives
     /// `Damaged` before its end.
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError>;
+    /// Back to the first byte, wherever it was: a body may be needed twice (to be hashed before it is sent, or for another
+    /// transaction). What was once read can be read again, or fails.
+    fn rewind(&mut self);
 }
 
 /// See [`Body`].

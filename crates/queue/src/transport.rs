@@ -41,6 +41,9 @@ pub struct AttemptReport {
     pub took_ms: u64,
     /// What happened on the way that is worth telling although the attempt went on: one line each, in order, few.
     pub notes: Vec<String>,
+    /// The message must not be tried again before an operator has said so: the reason, with the remedy. Recipients that are
+    /// settled by `results` stay so.
+    pub hold: Option<String>,
 }
 
 /// What an attempt says about its lane.
@@ -105,6 +108,17 @@ pub struct Pause {
     pub probe_after: Duration,
 }
 
+/// A sender that the far side has refused to a lane. It is not tried as it is again before then.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RefusedSender {
+    /// The address.
+    pub sender: String,
+    /// Until then.
+    pub until: Timestamp,
+    /// The far side's words, in one line.
+    pub reason: String,
+}
+
 /// What a next hop says of a transaction whose end nobody saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inquiry {
@@ -148,6 +162,10 @@ pub trait Transport: Send + Sync {
     /// The relay stops: attempts under way end at once, each with what is known of it. Those that do not are dropped soon
     /// after.
     fn abandon(&self) {}
+    /// For `status`: senders that this lane is known not to be allowed to send as.
+    fn refused_senders(&self, _now: Timestamp) -> Vec<RefusedSender> {
+        Vec::new()
+    }
     /// For `status`: connections open, connections idle.
     fn connections(&self) -> (usize, usize) {
         (0, 0)

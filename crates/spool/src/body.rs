@@ -288,7 +288,7 @@ pub(crate) struct Reader {
 
 #[derive(Debug)]
 enum Source {
-    Memory,
+    Memory(Bytes),
     File { file: Arc<File>, at: u64 },
 }
 
@@ -297,7 +297,8 @@ impl Reader {
     pub(crate) fn of_octets(id: MessageId, octets: Bytes) -> Self {
         let size = octets.len() as u64;
         let running = crc32fast::Hasher::new();
-        Self { id, size, checksum: 0, source: Source::Memory, read: size, running, ready: octets }
+        let source = Source::Memory(octets.clone());
+        Self { id, size, checksum: 0, source, read: size, running, ready: octets }
     }
 
     /// A body that begins at this offset of a file.
@@ -353,6 +354,14 @@ impl Body for Reader {
         }
         let at_once = if self.size < BIG { self.ready.len() } else { PIECE.min(self.ready.len()) };
         Ok(Some(self.ready.split_to(at_once)))
+    }
+
+    fn rewind(&mut self) {
+        self.running.reset();
+        (self.read, self.ready) = match &self.source {
+            Source::Memory(octets) => (self.size, octets.clone()),
+            Source::File { .. } => (0, Bytes::new()),
+        };
     }
 }
 

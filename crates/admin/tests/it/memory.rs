@@ -63,6 +63,9 @@ impl Body for Whole {
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
         Ok(self.0.take())
     }
+    fn rewind(&mut self) {
+        self.0 = Some(Bytes::from_static(BYTES));
+    }
 }
 
 impl Inside {

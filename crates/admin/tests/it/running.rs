@@ -50,6 +50,7 @@ impl Transport for Willing {
             messages: u32::from(!broken),
             took_ms: 7,
             notes: vec!["on foot".to_owned()],
+            hold: None,
         }
     }
 }
@@ -235,6 +236,7 @@ pub(crate) fn message(number: i64, sender: &str) -> Message {
         forward_path: path.parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     let new = NewMessage {

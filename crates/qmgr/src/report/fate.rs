@@ -214,7 +214,7 @@ pub(super) fn report<'a>(
             subject: message.header.subject.as_deref(),
             message_id: message.header.message_id.as_deref(),
         },
-        others: message.recipients.len().saturating_sub(recipients.len()),
+        others: message.recipients.iter().filter(|one| !one.archive).count().saturating_sub(recipients.len()),
         recipients,
         returned,
         // What was refused for its content is not sent back in a form that may be refused too.

@@ -422,7 +422,7 @@ impl Transport for Remote {
         under_way.over = true;
         let took = self.clock.now().duration_since(now);
         let took_ms = took.as_millis().try_into().unwrap();
-        AttemptReport { results, lane, messages: u32::from(reached_mail), took_ms, notes: Vec::new() }
+        AttemptReport { results, lane, messages: u32::from(reached_mail), took_ms, notes: Vec::new(), hold: None }
     }
 
     async fn inquire(&self, _message: &Message, _recipients: &[u32], _now: Timestamp) -> Inquiry {

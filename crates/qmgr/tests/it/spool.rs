@@ -180,7 +180,10 @@ impl BodyWriter for Writer {
     }
 }
 
-struct Reader(Result<Option<Bytes>, SpoolError>);
+struct Reader {
+    first: Result<Option<Bytes>, SpoolError>,
+    given: bool,
+}
 
 #[async_trait]
 impl Body for Reader {
@@ -188,7 +191,10 @@ impl Body for Reader {
         3
     }
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
-        std::mem::replace(&mut self.0, Ok(None))
+        if std::mem::replace(&mut self.given, true) { Ok(None) } else { self.first.clone() }
+    }
+    fn rewind(&mut self) {
+        self.given = false;
     }
 }
 
@@ -347,13 +353,16 @@ impl Spool for MemorySpool {
         }
         let state = self.state();
         if state.rotten.contains(&id) {
-            return Ok(Box::new(Reader(Err(SpoolError::Damaged { id, what: "its checksum is wrong".to_owned() }))));
+            return Ok(Box::new(Reader {
+                first: Err(SpoolError::Damaged { id, what: "its checksum is wrong".to_owned() }),
+                given: false,
+            }));
         }
         if state.damaged.contains(&id) {
             return Err(SpoolError::Damaged { id, what: "a wrong checksum".to_owned() });
         }
         match state.queued.contains_key(&id) {
-            true => Ok(Box::new(Reader(Ok(Some(Bytes::from_static(b"a\r\n")))))),
+            true => Ok(Box::new(Reader { first: Ok(Some(Bytes::from_static(b"a\r\n"))), given: false })),
             false => Err(SpoolError::NotFound(id)),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
-use queue::{Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool, SpoolError};
+use queue::{BodyReader, Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool, SpoolError};
 use smtp::Reply;
 
 use super::LANE;
@@ -51,6 +51,7 @@ pub fn new_message(id: MessageId, lane: &str, recipients: usize) -> NewMessage {
         forward_path: format!("<recipient{number}@example.org>").parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     NewMessage {
@@ -94,9 +95,18 @@ pub async fn enqueue_body(spool: &dyn Spool, recipients: usize, body: &[u8]) -> 
     spool.enqueue(new_message(id, LANE, recipients), body).await
 }
 
-/// The whole body.
+/// The whole body; read twice, for it must be the same each time, also when the first reading broke off.
 pub async fn read(spool: &dyn Spool, id: MessageId) -> Result<Vec<u8>, SpoolError> {
     let mut body = spool.body(id).await?;
+    body.next().await?;
+    body.rewind();
+    let first = read_on(&mut body).await?;
+    body.rewind();
+    assert_eq!(read_on(&mut body).await?, first, "the body of {id} is another one when it is read again");
+    Ok(first)
+}
+
+async fn read_on(body: &mut BodyReader) -> Result<Vec<u8>, SpoolError> {
     let mut octets = Vec::new();
     while let Some(piece) = body.next().await? {
         octets.extend_from_slice(&piece);

@@ -91,15 +91,21 @@ impl BodyWriter for KeepingWriter {
     }
 }
 
-struct Pieces(VecDeque<Bytes>);
+struct Pieces {
+    all: VecDeque<Bytes>,
+    left: VecDeque<Bytes>,
+}
 
 #[async_trait]
 impl Body for Pieces {
     fn size(&self) -> u64 {
-        self.0.iter().map(|piece| piece.len() as u64).sum()
+        self.all.iter().map(|piece| piece.len() as u64).sum()
     }
     async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
-        Ok(self.0.pop_front())
+        Ok(self.left.pop_front())
+    }
+    fn rewind(&mut self) {
+        self.left.clone_from(&self.all);
     }
 }
 
@@ -126,8 +132,8 @@ impl Spool for Keeper {
             return Err(SpoolError::Damaged { id, what: "by the test".to_owned() });
         }
         self.memory.body(id).await?;
-        let pieces = self.octets(id).chunks(60_000).map(Bytes::copy_from_slice).collect();
-        Ok(Box::new(Pieces(pieces)))
+        let pieces: VecDeque<_> = self.octets(id).chunks(60_000).map(Bytes::copy_from_slice).collect();
+        Ok(Box::new(Pieces { left: pieces.clone(), all: pieces }))
     }
     async fn claim_due(
         &self,
@@ -232,13 +238,13 @@ impl Transport for Hop {
         tokio::time::sleep(Duration::from_millis(20)).await;
         if self.closed.load(Ordering::Relaxed) {
             let results = vec![(attempt.recipients.clone(), trouble("535 5.7.139 no"))];
-            return AttemptReport { results, lane: paused(), messages: 0, took_ms: 20, notes: Vec::new() };
+            return AttemptReport { results, lane: paused(), messages: 0, took_ms: 20, notes: Vec::new(), hold: None };
         }
         self.seen.lock().unwrap().push(attempt.message.id);
         let said = self.say(attempt.message);
         let of = |index: &u32| (vec![*index], said[*index as usize % said.len()].clone());
         let results = attempt.recipients.iter().map(of).collect();
-        AttemptReport { results, lane: LaneVerdict::Healthy, messages: 1, took_ms: 20, notes: Vec::new() }
+        AttemptReport { results, lane: LaneVerdict::Healthy, messages: 1, took_ms: 20, notes: Vec::new(), hold: None }
     }
 }
 
