@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("spool", &["queue", "smtp", "telemetry"]),
     ("entra", &["m365", "secret", "telemetry"]),
     ("inbound", &["queue", "message", "smtp", "secret", "telemetry"]),
-    ("transport", &["queue", "message", "smtp", "m365", "entra", "secret", "telemetry"]),
+    ("transport", &["queue", "message", "dkim", "smtp", "m365", "entra", "secret", "telemetry"]),
     ("qmgr", &["queue", "message", "smtp", "telemetry"]),
     ("admin", &["alert", "api", "queue", "qmgr", "smtp", "telemetry"]),
     (

@@ -1,36 +1,37 @@
 //! One attempt at one message: as many transactions as its recipients need, on as few connections as possible.
 //!
 //! In: a message, some of its recipients, its bytes. Out: a report that names each of them once.
-//! Postponed recipients (too many for a transaction, and the body cannot be read twice, or no more transactions were granted)
-//! are deferred without counting, and may go at once: each attempt serves some of them, those first that no attempt has come
-//! to, so there is an end.
+//! Postponed recipients (too many for a transaction, and no more transactions were granted) are deferred without counting, and
+//! may go at once: each attempt serves some of them, those first that no attempt has come to, so there is an end.
+//! A sender that the far side refuses goes once more, as the mailbox, where its client lets it; otherwise the message is held.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use queue::{Attempt, AttemptReport, BodyReader, Journal, LaneVerdict, Message, Outcome};
-use smtp::Reply;
 use smtp::client::{Stage, Transaction};
+use smtp::{Mailbox, Reply, ReversePath};
 use tokio::time::Instant;
 
 use crate::SmtpTransport;
 use crate::classify;
-use crate::content::Content;
-use crate::message_id;
+use crate::content::{Content, Shape, ShapeError};
 use crate::open::NextHop;
-use crate::plan::{self, plan};
+use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
+use crate::refusals::{Asking, Turn};
 use crate::report::Report;
+use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES};
 use crate::session::Session;
-use crate::settings::SmtpSettings;
-use crate::transaction::{Ending, Judge, Left, Named, converse, link_trouble};
+use crate::settings::{SmtpKind, SmtpSettings};
+use crate::transaction::{Ending, Judge, Left, Named, RefusedSender, converse, link_trouble};
 
 /// Transactions for one message in one attempt, whatever is granted.
 const MOST_TRANSACTIONS: usize = 16;
 
 /// Why recipients wait for the next attempt.
 const NOT_GRANTED: &str = "waits for a transaction of its own: not all recipients fit into those of this attempt";
-const READ_ONCE: &str = "waits for a transaction of its own: not all recipients fit into one";
 const REFUSED: &str = "waits with the other recipients: what refused them would refuse these";
 const BROKEN: &str = "waits for another connection: the one with the other recipients broke";
 
@@ -51,10 +52,20 @@ pub(crate) struct Run<'a> {
     under_way: Vec<u32>,
     report: Report,
     session: Option<Session>,
+    /// The form that the content has.
+    shaped: Option<Shaped>,
     /// The session was idle and has not proved to be alive.
     reused: bool,
     /// Transactions that were not refused for their number of recipients.
     transactions: usize,
+}
+
+/// What the form of a content depends on.
+#[derive(Debug, PartialEq, Eq)]
+struct Shaped {
+    sent_as: Option<Mailbox>,
+    eight_bit: bool,
+    smtputf8: bool,
 }
 
 impl<'a> Run<'a> {
@@ -74,8 +85,7 @@ impl<'a> Run<'a> {
             recipients.into_iter().partition(|index| plan::recipient(message, *index).is_some());
         let mut report = Report::new();
         report.add(unknown, link_trouble("the message has no such recipient", true));
-        let fields = message_id::missing_field(message, &transport.next_hop.settings.hello);
-        match Content::open(body, fields).await {
+        match Content::open(message.id.to_string(), body).await {
             Err(error) => report.add(recipients, link_trouble(&error.to_string(), false)),
             Ok(_) if recipients.is_empty() => {}
             Ok(content) => {
@@ -92,6 +102,7 @@ impl<'a> Run<'a> {
                     under_way: Vec::new(),
                     report,
                     session: None,
+                    shaped: None,
                     reused: false,
                     transactions: 0,
                 };
@@ -137,15 +148,21 @@ impl<'a> Run<'a> {
     /// One transaction, on a connection at hand or a new one. On `Err` the recipients stand in `left` again.
     async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
         self.left.push_front(recipients);
-        if !self.content.rewind() {
-            self.postpone(READ_ONCE, Some(self.now()));
+        let (sent_as, _turn) = self.sent_as().await;
+        if let Decision::Hold { reason, remedy } = &sent_as {
+            self.hold(reason, remedy, None);
             return Ok(());
         }
         let mut session = self.session().await?;
-        let Some((recipients, transaction)) = self.envelope(&session) else {
+        if !self.shape(&session, &sent_as).await {
+            self.session = Some(session);
+            return Ok(());
+        }
+        let Some((recipients, transaction)) = self.envelope(&session, &sent_as) else {
             self.session = Some(session);
             return Ok(());
         };
+        self.content.rewind();
         let timeouts = &self.transport.next_hop.settings.timeouts;
         self.under_way = recipients;
         let named = Named { recipients: &self.under_way, journal: self.journal };
@@ -159,16 +176,126 @@ impl<'a> Run<'a> {
             self.left.push_front(recipients);
             return Ok(());
         }
-        self.settle(session, ending, recipients);
+        self.settle(session, ending, recipients, &sent_as).await;
         Ok(())
     }
 
-    /// For the recipients whose turn it is, as far as this server can serve them: as many as it takes at once.
-    fn envelope(&mut self, session: &Session) -> Option<(Vec<u32>, Transaction)> {
+    /// As whom the message goes, and the turn to try that where nobody knows yet whether it works.
+    async fn sent_as(&mut self) -> (Decision, Turn) {
+        let decision = self.decide();
+        let tried = self.foreign();
+        if decision != Decision::AsItIs || tried.is_empty() {
+            return (decision, Turn::default());
+        }
+        let turn = self.transport.refusals.turn(&self.asking(), &tried).await;
+        (self.decide(), turn)
+    }
+
+    fn decide(&self) -> Decision {
+        let (asking, identity) = (self.asking(), &self.transport.next_hop.settings.identity);
+        sender::decide(self.claims(), identity, self.rules(), |sender| {
+            let refused = self.transport.refusals.refused(&asking, sender, identity.may_send_as(sender))?;
+            Some((refused.words, refused.remedy))
+        })
+    }
+
+    fn claims(&self) -> Claims<'_> {
+        let Message { reverse_path, origin, report_of, .. } = self.message;
+        Claims {
+            reverse_path,
+            authors: self.content.authors(),
+            client: &origin.client,
+            ours: report_of.is_some(),
+        }
+    }
+
+    /// Senders of the message that the far side may refuse: it judges by the mailbox that logged in.
+    fn foreign(&self) -> Vec<Mailbox> {
+        let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
+        let Some(mailbox) = identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) else {
+            return Vec::new();
+        };
+        let mut senders = self.claims().senders();
+        senders.retain(|sender| !sender.same_as(mailbox));
+        senders
+    }
+
+    fn asking(&self) -> Asking<'a> {
+        let lane = &self.transport.next_hop.settings.lane;
+        Asking { lane, now: self.now(), insisted_at: self.message.insisted_at() }
+    }
+
+    fn rules(&self) -> &'a ClientRules {
+        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(&NO_RULES)
+    }
+
+    /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.
+    async fn shape(&mut self, session: &Session, sent_as: &Decision) -> bool {
         let offered = session.client.extensions();
-        let wanted = self.left.pop_front().unwrap_or_default();
+        let sent_as = match sent_as {
+            Decision::Rewrite { to, why } => {
+                self.report.notes.add(format!("sent as {to}: {why}"));
+                Some(to.clone())
+            }
+            _ => None,
+        };
+        let smtputf8 = offered.smtputf8 && self.message.smtputf8;
+        let shaped = Shaped { sent_as, eight_bit: offered.eight_bit_mime, smtputf8 };
+        if self.shaped.as_ref() == Some(&shaped) {
+            return true;
+        }
+        let (message, rules, settings) = (self.message, self.rules(), &self.transport.next_hop.settings);
+        let shape = Shape {
+            client: &message.origin.client,
+            host: &settings.hello,
+            date: message.accepted_at,
+            author: message.reverse_path.mailbox().or(settings.identity.mailbox.as_ref()),
+            rewriting: shaped.sent_as.clone().map(|to| rules.rewriting(to)),
+            edits: &rules.edits,
+            facts: &message.content,
+            smtputf8: shaped.smtputf8,
+            eight_bit: shaped.eight_bit,
+            keys: settings.keys.as_deref().map(|keys| (keys, self.now())),
+        };
+        match self.content.shape(&shape).await {
+            Ok(notes) => {
+                notes.into_iter().for_each(|note| self.report.notes.add(note));
+                self.shaped = Some(shaped);
+                return true;
+            }
+            Err(ShapeError::Loss(why)) => {
+                let outcome = plan::lost(&why, &settings.host);
+                self.left.drain(..).for_each(|recipients| self.report.add(recipients, outcome.clone()));
+                self.report.lane(LaneVerdict::Healthy);
+            }
+            Err(error) => {
+                let outcome = link_trouble(&error.to_string(), false);
+                self.left.drain(..).for_each(|recipients| self.report.add(recipients, outcome.clone()));
+            }
+        }
+        false
+    }
+
+    /// For the recipients whose turn it is, as far as this server can serve them: as many as it takes at once.
+    fn envelope(&mut self, session: &Session, sent_as: &Decision) -> Option<(Vec<u32>, Transaction)> {
+        let offered = session.client.extensions();
+        let mut wanted = self.left.pop_front().unwrap_or_default();
         let SmtpSettings { host, recipients_of_a_domain, .. } = &self.transport.next_hop.settings;
-        let mut plan = plan(self.message, self.message.size + self.content.added(), wanted, offered, host);
+        let reverse_path = match (&self.message.reverse_path, sent_as) {
+            (ReversePath::Mailbox(_), Decision::Rewrite { to, .. }) => ReversePath::Mailbox(to.clone()),
+            (path, _) => path.clone(),
+        };
+        let for_archive = wanted.iter().all(|index| is_archive(self.message, *index));
+        if !for_archive {
+            let (archive, others) = wanted.into_iter().partition(|index| is_archive(self.message, *index));
+            wanted = others;
+            if !Vec::is_empty(&archive) {
+                self.left.push_back(archive);
+            }
+        }
+        let reverse_path = if for_archive { self.archive_path() } else { reverse_path };
+        let sent = Sent { message: self.message, reverse_path, demands: self.content.demands() };
+        let mut plan = plan(sent, wanted, offered, host);
         for (recipients, outcome) in plan.refused.drain(..) {
             self.report.add(recipients, outcome);
             self.report.lane(LaneVerdict::Healthy);
@@ -186,6 +313,12 @@ impl<'a> Run<'a> {
         left_out.into_iter().for_each(|note| self.report.notes.add(note));
         let transaction = plan.transaction(self.message, &recipients, offered);
         Some((recipients, transaction))
+    }
+
+    /// What an archive cannot take comes back to nobody who sent it.
+    fn archive_path(&self) -> ReversePath {
+        let mailbox = self.transport.next_hop.settings.identity.mailbox.clone();
+        mailbox.map_or(ReversePath::Null, ReversePath::Mailbox)
     }
 
     /// The connection of the transaction before, an idle one, or a new one.
@@ -210,7 +343,7 @@ impl<'a> Run<'a> {
         next_hop.open(permit, &mut self.report.notes).await
     }
 
-    fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>) {
+    async fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>, sent_as: &Decision) {
         self.report.messages += 1;
         let usable = matches!(ending, Ending::Over(_));
         if let Ending::Broken { trouble, .. } = &ending {
@@ -225,7 +358,8 @@ impl<'a> Run<'a> {
         let (message, dot_sent, accepted) = (self.message, session.dot_sent, ending.is_accepted());
         let mut judge = Judge { rules, peer: &session.peer, host: label, message, dsn, dot_sent, now, report };
         let named = recipients.len();
-        let Left { surplus, too_many } = judge.judge(ending, recipients);
+        let Left { surplus, too_many, sender } = judge.judge(ending, recipients);
+        let peer = Arc::clone(&session.peer);
         match too_many {
             Some((recipients, stage, reply)) => self.halve(recipients, stage, &reply),
             None => self.transactions += 1,
@@ -236,6 +370,14 @@ impl<'a> Run<'a> {
         } else if accepted {
             self.transport.recipients.taken(named, allowed);
         }
+        match sender {
+            Some(refused) => self.refused_sender(refused, &peer, sent_as).await,
+            None if accepted && *sent_as == Decision::AsItIs => {
+                let foreign = self.foreign();
+                self.transport.refusals.note_taken(&self.asking(), &foreign).await;
+            }
+            None => {}
+        }
         if usable {
             session.used_at = Instant::now();
             self.reused = false;
@@ -244,6 +386,45 @@ impl<'a> Run<'a> {
             // Whatever broke it: the next attempt tries another connection, when the lane has rested.
             self.postpone(BROKEN, None);
         }
+    }
+
+    /// What was tried as it is is remembered, and goes as the mailbox, or is held.
+    async fn refused_sender(&mut self, refused: RefusedSender, peer: &str, sent_as: &Decision) {
+        let NextHop { rules, label, settings, .. } = &self.transport.next_hop;
+        let RefusedSender { recipients, stage, reply, ruling } = refused;
+        let foreign = if *sent_as == Decision::AsItIs { self.foreign() } else { Vec::new() };
+        if foreign.is_empty() {
+            let (message, now, report) = (self.message, self.now(), &mut self.report);
+            let mut judge = Judge { rules, peer, host: label, message, dsn: false, dot_sent: false, now, report };
+            return judge.refuse(recipients, stage, &reply, &ruling);
+        }
+        let (words, remedy) = (classify::refused(stage, &reply), ruling.remedy.clone().unwrap_or_default());
+        for sender in named_in(&reply, &foreign) {
+            let listed = settings.identity.may_send_as(sender);
+            self.transport.refusals.note_refused(&self.asking(), sender, listed, (&words, &remedy)).await;
+        }
+        self.report.lane(LaneVerdict::Healthy);
+        self.left.push_front(recipients);
+        match self.decide() {
+            Decision::Hold { reason, remedy } => {
+                let outcome = classify::outcome(&ruling, stage, &reply, peer, self.now());
+                self.hold(&reason, &remedy, Some(outcome));
+            }
+            _ => self.report.notes.add(format!("{words}: sent once more as the mailbox")),
+        }
+    }
+
+    /// All that are left wait for an operator.
+    fn hold(&mut self, reason: &str, remedy: &str, outcome: Option<Outcome>) {
+        let outcome = outcome.unwrap_or_else(|| Outcome::Deferred {
+            reason: reason.to_owned(),
+            hint: Some(remedy.to_owned()),
+            not_before: None,
+            remote: None,
+            counts: false,
+        });
+        self.left.drain(..).for_each(|recipients| self.report.add(recipients, outcome.clone()));
+        self.report.hold = Some(format!("{reason}. hint: {remedy}"));
     }
 
     /// Refused together for being too many: half of them at once from now on.
@@ -296,4 +477,17 @@ impl<'a> Run<'a> {
         }
         self.report.lane(refusal.lane.clone());
     }
+}
+
+/// Those senders that the reply speaks of; all, if it speaks of none.
+fn named_in<'m>(reply: &Reply, senders: &'m [Mailbox]) -> Vec<&'m Mailbox> {
+    let text = reply.text().to_ascii_lowercase();
+    let named: Vec<_> =
+        senders.iter().filter(|sender| text.contains(&sender.as_str().to_ascii_lowercase())).collect();
+    if named.is_empty() { senders.iter().collect() } else { named }
+}
+
+/// The copy for an archive has a transaction of its own.
+fn is_archive(message: &Message, index: u32) -> bool {
+    plan::recipient(message, index).is_some_and(|recipient| recipient.archive)
 }

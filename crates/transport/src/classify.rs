@@ -28,9 +28,8 @@ const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);
 pub(crate) const PROBE: Duration = Duration::from_secs(5 * 60);
 /// … and a mailbox that Microsoft blocks for repeated errors after this.
 pub(crate) const PROBE_BLOCKED: Duration = Duration::from_secs(30 * 60);
-/// A message whose sender the mailbox may not send as waits so long. Not by the ordinary schedule, which starts with a
-/// minute: Exchange counts such refusals, and after too many it blocks the mailbox, for everybody who sends through it and
-/// for a time that nobody can shorten (`550 5.2.252`). Nor much longer, so that a right granted meanwhile soon helps.
+/// A message that goes as the mailbox itself, or as what a client's entry names, and is refused for its sender all the same
+/// waits so long. Nothing else can be tried, and each try may count against the mailbox.
 const SENDER_WAIT: Duration = Duration::from_secs(30 * 60);
 /// A recipient that gets too much in an hour (`5.2.121`, `5.2.122`) …
 const RECIPIENT_WAIT: Duration = Duration::from_secs(60 * 60);
@@ -50,6 +49,10 @@ pub(crate) enum What {
     Pause(Duration),
     /// The message alone waits so long, without counting; the lane goes on.
     SetAside(Duration),
+    /// The mailbox may not send as this sender: it goes as another one, or is held. Never again as it was: Exchange counts
+    /// such refusals, and after too many it blocks the mailbox, for everybody who sends through it and for a time that nobody
+    /// can shorten (`550 5.2.252`).
+    RefusedSender,
     /// Final.
     Bounce,
     /// Once more with a fresh token; if that was one, as `Pause`.
@@ -77,8 +80,8 @@ impl Ruling {
             // Recipients inside the organisation may still get it.
             What::Throttle(Excess::Of(Counted::External | Counted::ExternalUnderProviderDomain), _) => false,
             What::Rest(_) | What::Throttle(..) | What::Pause(_) | What::RefreshToken => true,
-            What::SetAside(wait) => wait == SENDER_WAIT,
-            What::Retry | What::Bounce | What::Split => false,
+            What::RefusedSender => true,
+            What::SetAside(_) | What::Retry | What::Bounce | What::Split => false,
         }
     }
 }
@@ -115,7 +118,7 @@ fn before_mail(stage: Stage) -> bool {
 fn by_row(action: Action, row: &Row, stage: Stage, reply: &Reply, token: bool) -> What {
     match row.about {
         // One printer with a foreign sender, one recipient with too much mail must not stop the others.
-        Some(About::Sender) if !before_mail(stage) => return What::SetAside(SENDER_WAIT),
+        Some(About::Sender) if !before_mail(stage) => return What::RefusedSender,
         Some(About::Recipient) if !before_mail(stage) => return What::SetAside(recipient_wait(reply)),
         _ => {}
     }
@@ -232,7 +235,7 @@ pub(crate) fn lane_verdict(ruling: &Ruling, stage: Stage, reply: &Reply, host: &
             code: code(reply),
         })),
         What::Pause(_) | What::RefreshToken => Some(LaneVerdict::Paused(pause(ruling, stage, reply, host))),
-        What::SetAside(_) => Some(LaneVerdict::Healthy),
+        What::SetAside(_) | What::RefusedSender => Some(LaneVerdict::Healthy),
         What::Retry | What::Bounce | What::Split => None,
     }
 }
@@ -303,6 +306,7 @@ pub(crate) fn outcome(ruling: &Ruling, stage: Stage, reply: &Reply, peer: &str, 
     let counts = matches!(ruling.what, What::Retry | What::Split) || (closed_on_it && ruling.hint.is_none());
     let patience = match ruling.what {
         What::SetAside(wait) => Some(wait),
+        What::RefusedSender => Some(SENDER_WAIT),
         What::Retry => throttle::asked_for(reply),
         What::Throttle(Excess::Of(Counted::External | Counted::ExternalUnderProviderDomain), _) => Some(QUOTA_WAIT),
         _ => None,

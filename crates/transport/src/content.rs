@@ -1,148 +1,314 @@
-//! The bytes of a message on their way to the next hop, as often as several transactions need them.
+//! The bytes of a message on their way to the next hop, in the form that this next hop takes and as often as several
+//! transactions need them.
 //!
-//! In: the spool's reader, and header fields to add. Out: pieces; what is added stands below the relay's own trace field. A
-//! body that came as one piece can be sent again; a longer one is read once, for memory stays bounded.
-
-use std::collections::VecDeque;
+//! In: the spool's reader, what is to become of the message. Out: pieces. What was well formed and need not change passes octet for
+//! octet. The header section is in memory, the body never: where the body must be known before the header section can be
+//! written (to be signed, or because parts of it are encoded anew) it is read twice.
 
 use bytes::Bytes;
+use message::mime::{BodyPlan, Needs, NewEncoding, Reencoder, Survey, TopPart};
+use message::{Authors, ContentFacts, HeaderEdits, Outgoing, Rewriting, Section, outgoing};
 use queue::{BodyReader, SpoolError};
+use smtp::Mailbox;
+
+/// A line has no more octets (RFC 5322 §2.1.1).
+const LINE: u64 = 998;
+/// Octets of a header section with our trace field: more than any that was taken in.
+const SECTION: usize = (8 << 20) + (64 << 10);
+
+/// What is to become of a message.
+#[derive(Debug)]
+pub(crate) struct Shape<'a> {
+    /// Name of the client entry.
+    pub(crate) client: &'a str,
+    /// Our name.
+    pub(crate) host: &'a str,
+    /// For a Date that is missing: when the message was accepted.
+    pub(crate) date: jiff::Timestamp,
+    /// For a From that is missing.
+    pub(crate) author: Option<&'a Mailbox>,
+    pub(crate) rewriting: Option<Rewriting>,
+    pub(crate) edits: &'a HeaderEdits,
+    /// What was found when it was taken in.
+    pub(crate) facts: &'a ContentFacts,
+    /// The message may leave with header fields in UTF-8.
+    pub(crate) smtputf8: bool,
+    /// The next hop takes 8-bit content.
+    pub(crate) eight_bit: bool,
+    /// Keys to sign with, and the time of the signature.
+    pub(crate) keys: Option<(&'a dkim::Keys, jiff::Timestamp)>,
+}
+
+/// Why a message cannot take that shape.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShapeError {
+    /// The spool could not give it.
+    #[error(transparent)]
+    Body(#[from] SpoolError),
+    /// Not without loss: of class 5.6, in words.
+    #[error("{0}")]
+    Loss(String),
+}
 
 /// See the head of this file.
 pub(crate) struct Content {
+    /// Of the message: our trace field carries it.
+    id: String,
     reader: BodyReader,
-    /// Header fields of ours.
-    fields: Bytes,
-    /// Not yet given, before what the reader has.
-    ahead: VecDeque<Bytes>,
-    /// The whole body, if it came as one piece.
-    whole: Option<Bytes>,
-    given: u64,
+    /// As spooled: our trace field and the header section, with the empty line after it.
+    section: Bytes,
+    /// What came behind it in the same piece …
+    first: Bytes,
+    /// … and whether that is all of the body.
+    whole: bool,
+    authors: Authors,
+    form: Form,
+    head_is_next: bool,
+    /// Of the body, to be given before what the reader has.
+    ahead: Bytes,
+    /// Of what the reader gives, to be left out: it stands in `section`.
+    skip: usize,
+    reencoder: Option<Reencoder>,
+    /// The body was begun once: it can only be had again from the reader's first byte.
+    begun: bool,
+    /// The reader has given its last piece.
+    over: bool,
     /// The last byte is on its way, and may have arrived.
     pub(crate) ending: bool,
 }
 
+/// What a message asks of the next hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demands {
+    /// Octets of the whole.
+    pub(crate) size: u64,
+    /// It has octets over 127.
+    pub(crate) eight_bit: bool,
+    /// Some of them stand in its header section.
+    pub(crate) smtputf8: bool,
+}
+
+/// As it leaves.
+#[derive(Debug, Default)]
+struct Form {
+    head: Bytes,
+    body: Option<BodyPlan>,
+    size: u64,
+    eight_bit_header: bool,
+    eight_bit: bool,
+}
+
 impl Content {
-    /// Reads the first piece, so that a body that cannot be read is known before the next hop is troubled.
-    pub(crate) async fn open(mut reader: BodyReader, fields: Bytes) -> Result<Self, SpoolError> {
-        let first = reader.next().await?.unwrap_or_default();
-        let whole = (first.len() as u64 == reader.size()).then(|| first.clone());
-        let ahead = with_fields(first, &fields);
-        Ok(Self { reader, fields, ahead, whole, given: 0, ending: false })
+    /// Reads the header section, so that a body that cannot be read is known before the next hop is troubled.
+    pub(crate) async fn open(id: String, mut reader: BodyReader) -> Result<Self, SpoolError> {
+        let mut buffer = reader.next().await?.unwrap_or_default();
+        let mut over = buffer.len() as u64 == reader.size();
+        let end = loop {
+            if let Some(end) = Section::end_of(&buffer, &id, over || buffer.len() > SECTION) {
+                break end;
+            }
+            match reader.next().await? {
+                Some(piece) => buffer = [buffer, piece].concat().into(),
+                None => over = true,
+            }
+        };
+        let section = buffer.split_to(end.min(buffer.len()));
+        let whole = (section.len() + buffer.len()) as u64 == reader.size();
+        Ok(Self {
+            authors: message::authors(&Section::parse(&section, &id)),
+            id,
+            reader,
+            section,
+            first: buffer,
+            whole,
+            form: Form::default(),
+            head_is_next: true,
+            ahead: Bytes::new(),
+            skip: 0,
+            reencoder: None,
+            begun: false,
+            over: false,
+            ending: false,
+        })
+    }
+
+    /// Who it says it is from, as it came.
+    pub(crate) fn authors(&self) -> &Authors {
+        &self.authors
+    }
+
+    /// Gives it the form in which it leaves. Out: what was done, for the story.
+    pub(crate) async fn shape(&mut self, shape: &Shape<'_>) -> Result<Vec<String>, ShapeError> {
+        let plan = self.survey(shape).await?;
+        let top = plan.as_ref().and_then(BodyPlan::top);
+        let Outgoing { octets, mut notes, changed_fields, eight_bit, authors, signatures } =
+            outgoing(&self.section, &shape.header(&self.id, top));
+        let body_changed = plan.as_ref().is_some_and(|plan| !plan.is_identity());
+        if let Some(plan) = plan.as_ref().filter(|_| body_changed) {
+            notes.extend(plan.notes());
+        }
+        let broken = signatures.broken_by(&changed_fields, body_changed);
+        let only_downgraded = !shape.eight_bit && shape.facts.eight_bit_body && !is_malformed(shape.facts);
+        if let Some(broken) = broken {
+            if only_downgraded {
+                return Err(ShapeError::Loss(format!("to be sent in 7 bits it would have to lose its signature: {broken}")));
+            }
+            notes.push(broken);
+        }
+        self.form = Form {
+            body: plan.filter(|_| body_changed),
+            size: 0,
+            eight_bit_header: eight_bit,
+            eight_bit: eight_bit || (shape.facts.eight_bit_body && shape.eight_bit),
+            head: Bytes::from(octets),
+        };
+        let signer = authors.from.first().and_then(|author| {
+            let (keys, now) = shape.keys?;
+            Some((keys.signing(author.mailbox.domain())?, now))
+        });
+        self.measure(signer).await?;
+        self.rewind();
+        Ok(notes)
+    }
+
+    /// Whether parts of the body must be encoded anew. Only messages that were found to have something unusual are looked at.
+    async fn survey(&mut self, shape: &Shape<'_>) -> Result<Option<BodyPlan>, ShapeError> {
+        let seven_bit = !shape.eight_bit && shape.facts.eight_bit_body;
+        if !seven_bit && !is_malformed(shape.facts) {
+            return Ok(None);
+        }
+        let mut survey = Survey::new(TopPart::of(&self.section), Needs { seven_bit });
+        self.form.body = None;
+        self.head_is_next = false;
+        self.start_body();
+        while let Some(piece) = self.next().await? {
+            survey.push(&piece);
+        }
+        let plan = survey.finish();
+        match plan.refusal() {
+            Some(why) => Err(ShapeError::Loss(why.to_owned())),
+            None => Ok(Some(plan)),
+        }
+    }
+
+    /// How many octets will go, and the signatures over them. The body is read for this only where it must be.
+    async fn measure(&mut self, signer: Option<(dkim::Signing, jiff::Timestamp)>) -> Result<(), ShapeError> {
+        let head = self.form.head.len() as u64;
+        if self.form.body.is_none() && signer.is_none() {
+            self.form.size = head + self.reader.size().saturating_sub(self.section.len() as u64);
+            return Ok(());
+        }
+        let mut signer = signer;
+        if let Some((signing, _)) = &mut signer {
+            signing.header(&self.form.head);
+        }
+        let mut size = 0;
+        self.head_is_next = false;
+        self.start_body();
+        while let Some(piece) = self.next().await? {
+            size += piece.len() as u64;
+            if let Some((signing, _)) = &mut signer {
+                signing.body(&piece);
+            }
+        }
+        if let Some((signing, now)) = signer {
+            let mut fields = signing.finish(now).map_err(|error| {
+                ShapeError::Body(SpoolError::Failed(format!("the message could not be signed (DKIM): {error}")))
+            })?;
+            fields.extend_from_slice(&self.form.head);
+            self.form.head = fields.into();
+        }
+        self.form.size = size + self.form.head.len() as u64;
+        Ok(())
     }
 
     /// The next piece; `None` only at the very end of a sound body.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, SpoolError> {
-        let piece = match self.ahead.pop_front() {
-            Some(piece) => Some(piece),
-            None if self.whole.is_some() => None,
-            None => self.reader.next().await?,
-        };
-        self.given += piece.as_ref().map_or(0, Bytes::len) as u64;
-        Ok(piece)
+        if std::mem::take(&mut self.head_is_next) {
+            return Ok(Some(self.form.head.clone()));
+        }
+        loop {
+            let raw = match std::mem::take(&mut self.ahead) {
+                ahead if !ahead.is_empty() => Some(ahead),
+                _ if self.over => None,
+                _ => self.read().await?,
+            };
+            let piece = match (raw, &mut self.reencoder) {
+                (Some(raw), None) => raw,
+                (Some(raw), Some(reencoder)) => {
+                    let mut piece = Vec::with_capacity(raw.len() + raw.len() / 4);
+                    reencoder.push(&raw, &mut piece);
+                    piece.into()
+                }
+                (None, _) => {
+                    self.over = true;
+                    let Some(reencoder) = self.reencoder.take() else { return Ok(None) };
+                    let mut piece = Vec::new();
+                    reencoder.finish(&mut piece);
+                    piece.into()
+                }
+            };
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
     }
 
-    /// Back to the first byte. False if the body cannot be had again.
-    pub(crate) fn rewind(&mut self) -> bool {
+    /// What the reader has next of the body.
+    async fn read(&mut self) -> Result<Option<Bytes>, SpoolError> {
+        let Some(mut piece) = self.reader.next().await? else { return Ok(None) };
+        let skipped = self.skip.min(piece.len());
+        self.skip -= skipped;
+        Ok(Some(piece.split_off(skipped)))
+    }
+
+    /// Back to the first byte.
+    pub(crate) fn rewind(&mut self) {
         self.ending = false;
-        if self.given == 0 {
-            return true;
+        self.head_is_next = true;
+        self.start_body();
+    }
+
+    fn start_body(&mut self) {
+        self.reencoder = self.form.body.as_ref().map(Reencoder::new);
+        self.over = self.whole;
+        if self.whole || !std::mem::replace(&mut self.begun, true) {
+            self.ahead = self.first.clone();
+            return;
         }
-        let Some(whole) = &self.whole else { return false };
-        self.ahead = with_fields(whole.clone(), &self.fields);
-        self.given = 0;
-        true
+        self.ahead = Bytes::new();
+        self.skip = self.section.len();
+        self.reader.rewind();
     }
 
     /// Octets of all that goes.
     pub(crate) fn size(&self) -> u64 {
-        self.reader.size() + self.added()
+        self.form.size
     }
 
-    /// Octets of them that are not the body's.
-    pub(crate) fn added(&self) -> u64 {
-        self.fields.len() as u64
+    /// What it asks of the next hop.
+    pub(crate) fn demands(&self) -> Demands {
+        Demands { size: self.form.size, eight_bit: self.form.eight_bit, smtputf8: self.form.eight_bit_header }
     }
 }
 
-/// The beginning of a body with the fields where they belong.
-fn with_fields(mut first: Bytes, fields: &Bytes) -> VecDeque<Bytes> {
-    let length = if fields.is_empty() { 0 } else { trace_field(&first) };
-    let trace = first.split_to(length);
-    [trace, fields.clone(), first].into_iter().filter(|piece| !piece.is_empty()).collect()
+impl Shape<'_> {
+    fn header<'a>(&'a self, id: &'a str, encoding: Option<NewEncoding>) -> message::Plan<'a> {
+        message::Plan {
+            id,
+            host: self.host,
+            client: self.client,
+            date: self.date,
+            author: self.author,
+            rewriting: self.rewriting.as_ref(),
+            edits: self.edits,
+            smtputf8: self.smtputf8,
+            encoding,
+        }
+    }
 }
 
-/// Octets of the trace field that the relay itself has put before the message: it is the first field, and its lines end with
-/// CRLF. None if it is not there, or does not end here.
-fn trace_field(first: &[u8]) -> usize {
-    if !first.starts_with(b"Received: ") {
-        return 0;
-    }
-    let follows = |ends: &[u8]| matches!(ends, [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t'));
-    first.windows(3).position(follows).map_or(0, |at| at + 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::body::Pieces;
-
-    async fn read(content: &mut Content) -> Vec<u8> {
-        let mut all = Vec::new();
-        while let Some(piece) = content.next().await.unwrap() {
-            all.extend_from_slice(&piece);
-        }
-        all
-    }
-
-    async fn open(body: BodyReader, fields: &'static str) -> Content {
-        Content::open(body, Bytes::from_static(fields.as_bytes())).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_body_in_one_piece_can_be_read_again_and_a_longer_one_cannot() {
-        for fields in ["", "Message-ID: <x@y>\r\n"] {
-            let whole = format!("{fields}Subject: x\r\n\r\n");
-            let mut one = open(Pieces::of(&["Subject: x\r\n\r\n"]), fields).await;
-            for _ in 0..2 {
-                assert_eq!(one.size(), whole.len() as u64);
-                assert_eq!(read(&mut one).await, whole.as_bytes());
-                assert!(one.rewind());
-            }
-            assert!(one.next().await.unwrap().is_some());
-            assert!(one.rewind());
-            assert_eq!(read(&mut one).await, whole.as_bytes());
-
-            let mut two = open(Pieces::of(&["Subject: x\r\n", "\r\n"]), fields).await;
-            assert!(two.rewind(), "nothing was given yet");
-            assert_eq!(read(&mut two).await, whole.as_bytes());
-            assert!(!two.rewind());
-        }
-    }
-
-    #[tokio::test]
-    async fn fields_stand_below_our_own_trace_field() {
-        const ADDED: &str = "Message-ID: <x@y>\r\n";
-        let table = [
-            ("Received: from a\r\n by b\r\n\tid c; d\r\n", "Received: from z\r\nSubject: x\r\n\r\nText\r\n"),
-            ("Received: from a\r\n", "\r\nReceived: not a field\r\n"),
-            ("", "Subject: x\r\nReceived: from a\r\n\r\n"),
-            ("", "Received: from a\r\n"),
-            ("", ""),
-        ];
-        for (trace, rest) in table {
-            let mut content = open(Pieces::of(&[format!("{trace}{rest}").leak()]), ADDED).await;
-            for _ in 0..2 {
-                assert_eq!(String::from_utf8(read(&mut content).await).unwrap(), format!("{trace}{ADDED}{rest}"));
-                assert!(content.rewind());
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_body_never_reaches_its_end() {
-        let mut content = open(Pieces::damaged_after(&["Subject: x\r\n"]), "").await;
-        assert!(content.next().await.unwrap().is_some());
-        assert!(content.next().await.is_err());
-    }
+/// What SMTP does not carry (RFC 5321 §2.3.8, §4.5.3.1.6; RFC 5322 §2.2).
+fn is_malformed(facts: &ContentFacts) -> bool {
+    facts.bare_line_ends || facts.nul || facts.longest_line > LINE
 }

@@ -10,14 +10,15 @@ mod block;
 mod classify;
 mod connect;
 mod content;
-mod message_id;
 mod open;
 mod plan;
 mod pool;
 mod recipients;
 mod refusal;
+mod refusals;
 mod remote_id;
 mod report;
+mod sender;
 mod session;
 mod settings;
 mod stream;
@@ -34,7 +35,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use queue::{Attempt, AttemptReport, BodyReader, Clock, Transport};
+use queue::{Attempt, AttemptReport, BodyReader, Transport};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Run;
@@ -47,6 +48,8 @@ use crate::recipients::Learnt;
 use crate::tls::Tls;
 use crate::watch::Watch;
 
+pub use refusals::Refusals;
+pub use sender::{Claims, ClientRules, Clients, Decision, Identity, Keeping, Rewrite, decide};
 pub use settings::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
 
 /// What is wrong with the settings of a next hop.
@@ -75,6 +78,8 @@ pub struct SmtpTransport {
     /// Most recipients of a transaction, as the server's refusals tell.
     recipients: Learnt,
     block: Block,
+    /// Senders that were refused.
+    refusals: Arc<Refusals>,
     /// Attempts break off.
     abandoned: CancellationToken,
 }
@@ -84,13 +89,18 @@ impl SmtpTransport {
     pub fn new(
         settings: SmtpSettings,
         catalogue: Arc<m365::Catalogue>,
-        _clock: Arc<dyn Clock>,
+        refusals: Arc<Refusals>,
     ) -> Result<Self, SetupError> {
         let login = Login::new(&settings.auth);
-        Self::with_login(settings, catalogue, login)
+        Self::with_login(settings, catalogue, refusals, login)
     }
 
-    fn with_login(settings: SmtpSettings, catalogue: Arc<m365::Catalogue>, login: Login) -> Result<Self, SetupError> {
+    fn with_login(
+        settings: SmtpSettings,
+        catalogue: Arc<m365::Catalogue>,
+        refusals: Arc<Refusals>,
+        login: Login,
+    ) -> Result<Self, SetupError> {
         let tls = Tls::new(&settings)?;
         let pool = Pool::new(&settings);
         let rules = Rules { kind: settings.kind, catalogue };
@@ -109,6 +119,7 @@ impl SmtpTransport {
             pool,
             recipients: Learnt::default(),
             block: Block::default(),
+            refusals,
             abandoned: CancellationToken::new(),
         })
     }
@@ -155,6 +166,10 @@ impl Transport for SmtpTransport {
 
     fn abandon(&self) {
         self.abandoned.cancel();
+    }
+
+    fn refused_senders(&self, now: Timestamp) -> Vec<queue::RefusedSender> {
+        self.refusals.of_lane(&self.next_hop.settings.lane, now)
     }
 
     fn connections(&self) -> (usize, usize) {

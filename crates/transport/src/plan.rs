@@ -1,7 +1,7 @@
 //! What of a message goes on the wire of this very session, and for whom it cannot.
 //!
-//! In: the message, recipients, what the server offers. Out: a transaction, and a bounce for those whom the server cannot
-//! serve. Never silent: a message is not changed to fit, and parameters that were asked for and are left out are named.
+//! In: the message, what its content in its present form demands, recipients, what the server offers. Out: a transaction, and a
+//! bounce for those whom the server cannot serve. Never silent: parameters that were asked for and are left out are named.
 //! RFC 1870 §6.1 (SIZE), RFC 6152 §3 (8BITMIME), RFC 6531 §3.1 (SMTPUTF8), RFC 3030 §3 (BINARYMIME).
 
 use std::collections::HashMap;
@@ -13,9 +13,12 @@ use smtp::{
     ReversePath,
 };
 
+use crate::content::Demands;
+
 /// See the head of this file. Indices are those of the message's recipients.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    reverse_path: Option<ReversePath>,
     pub(crate) send: Vec<u32>,
     pub(crate) refused: Vec<(Vec<u32>, Outcome)>,
     smtputf8: bool,
@@ -30,24 +33,34 @@ struct Lack {
     hint: &'static str,
 }
 
-/// Sorts the recipients; makes no transaction yet, because not all may fit into one. `size`: octets that will be sent.
-pub(crate) fn plan(message: &Message, size: u64, recipients: Vec<u32>, offered: &Extensions, host: &str) -> Plan {
-    let body = match body_type(message, offered, host).and_then(|body| fits(size, offered, host).map(|()| body)) {
+/// What is sent: the message under this reverse-path, in a form that demands this.
+#[derive(Debug)]
+pub(crate) struct Sent<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) reverse_path: ReversePath,
+    pub(crate) demands: Demands,
+}
+
+/// Sorts the recipients; makes no transaction yet, because not all may fit into one.
+pub(crate) fn plan(sent: Sent<'_>, recipients: Vec<u32>, offered: &Extensions, host: &str) -> Plan {
+    let Sent { message, reverse_path, demands: Demands { size, eight_bit, smtputf8 } } = sent;
+    let body = match body_type(eight_bit, offered, host).and_then(|body| fits(size, offered, host).map(|()| body)) {
         Ok(body) => body,
         Err(lack) => return Plan { refused: vec![(recipients, lack.outcome())], ..Plan::default() },
     };
     let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !is_ascii(&one.forward_path));
-    let whole = !reverse_is_ascii(&message.reverse_path) || (message.smtputf8 && message.content.eight_bit_header);
+    let whole = smtputf8 || !reverse_path.is_ascii();
+    let reverse_path = Some(reverse_path);
     if offered.smtputf8 {
         let original = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
         let wished = message.smtputf8 && offered.dsn;
         let smtputf8 = whole || recipients.iter().any(wide) || (wished && recipients.iter().any(original));
-        return Plan { send: recipients, refused: Vec::new(), smtputf8, body, size };
+        return Plan { reverse_path, send: recipients, refused: Vec::new(), smtputf8, body, size };
     }
     let (refused, send) = recipients.into_iter().partition(|index| whole || wide(index));
     let refused: Vec<u32> = refused;
     let refused = if refused.is_empty() { Vec::new() } else { vec![(refused, no_smtputf8(host).outcome())] };
-    Plan { send, refused, smtputf8: false, body, size }
+    Plan { reverse_path, send, refused, smtputf8: false, body, size }
 }
 
 impl Plan {
@@ -63,7 +76,7 @@ impl Plan {
             },
         };
         Transaction {
-            reverse_path: message.reverse_path.clone(),
+            reverse_path: self.reverse_path.clone().unwrap_or_else(|| message.reverse_path.clone()),
             parameters: MailParameters {
                 size: offered.size.is_some().then_some(self.size),
                 body: self.body,
@@ -176,34 +189,27 @@ fn is_ascii(path: &ForwardPath) -> bool {
     }
 }
 
-fn reverse_is_ascii(path: &ReversePath) -> bool {
-    match path {
-        ReversePath::Null => true,
-        ReversePath::Mailbox(mailbox) => mailbox.is_ascii(),
-    }
-}
-
-/// DATA alone is used: a binary message that is none in fact goes as text, another one cannot go.
-fn body_type(message: &Message, offered: &Extensions, host: &str) -> Result<BodyType, Lack> {
-    let content = &message.content;
-    let lines = !content.nul && !content.bare_line_ends && content.longest_line <= 998;
-    if message.body == BodyType::BinaryMime && !lines {
-        return Err(Lack {
-            status: EnhancedStatus::new(5, 6, 1),
-            reason: format!("the message is binary (BINARYMIME), and it cannot be handed to {host} in that form"),
-            hint: "The sending program must encode it (base64, lines of at most 998 octets).",
-        });
-    }
-    let eight_bit = content.eight_bit_body || content.eight_bit_header;
+/// DATA alone is used: a binary message goes as text, its parts encoded anew where they must be.
+fn body_type(eight_bit: bool, offered: &Extensions, host: &str) -> Result<BodyType, Lack> {
     match (eight_bit, offered.eight_bit_mime) {
         (false, _) => Ok(BodyType::SevenBit),
         (true, true) => Ok(BodyType::EightBitMime),
         (true, false) => Err(Lack {
             status: EnhancedStatus::new(5, 6, 3),
-            reason: format!("the message has 8-bit characters, and {host} does not offer 8BITMIME"),
+            reason: format!("the message has 8-bit characters that cannot be encoded, and {host} does not offer 8BITMIME"),
             hint: "The sending program must encode it (quoted-printable or base64), or the next hop be replaced.",
         }),
     }
+}
+
+/// The message cannot take the form that this server needs without losing something.
+pub(crate) fn lost(why: &str, host: &str) -> Outcome {
+    let lack = Lack {
+        status: EnhancedStatus::new(5, 6, 3),
+        reason: format!("the message cannot be handed to {host} without loss: {why}"),
+        hint: "The sending program must encode it (quoted-printable or base64), or the next hop be replaced.",
+    };
+    lack.outcome()
 }
 
 fn fits(size: u64, offered: &Extensions, host: &str) -> Result<(), Lack> {

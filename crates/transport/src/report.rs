@@ -12,6 +12,8 @@ pub(crate) struct Report {
     pub(crate) notes: Notes,
     /// Something was said that would be said again: no further transaction.
     pub(crate) ended: bool,
+    /// See [`AttemptReport::hold`].
+    pub(crate) hold: Option<String>,
 }
 
 /// What is worth telling although the attempt went on: each once, in order.
@@ -31,7 +33,7 @@ impl Notes {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default(), ended: false }
+        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default(), ended: false, hold: None }
     }
 
     /// Recipients with the same outcome are named together.
@@ -53,8 +55,8 @@ impl Report {
     }
 
     pub(crate) fn finish(self, took_ms: u64) -> AttemptReport {
-        let Self { results, lane, messages, notes: Notes(notes), .. } = self;
-        AttemptReport { results, lane, messages, took_ms, notes }
+        let Self { results, lane, messages, notes: Notes(notes), hold, .. } = self;
+        AttemptReport { results, lane, messages, took_ms, notes, hold }
     }
 }
 

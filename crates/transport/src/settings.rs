@@ -7,6 +7,8 @@ use std::time::Duration;
 use queue::LaneName;
 use secret::Secret;
 
+use crate::sender::{Clients, Identity};
+
 /// A next hop that speaks SMTP. Submission and smart host differ in their values and in the catalogue rows that apply.
 #[derive(Clone, Debug)]
 pub struct SmtpSettings {
@@ -26,6 +28,12 @@ pub struct SmtpSettings {
     pub hello: String,
     /// See there.
     pub auth: Auth,
+    /// As whom it may send.
+    pub identity: Identity,
+    /// What the clients' entries say of their mail on the way out.
+    pub clients: Clients,
+    /// Signs what goes by this path; `None`: the next hop does.
+    pub keys: Option<Arc<dkim::Keys>>,
     /// Most recipients of a transaction. What the server announces or refuses may make it less.
     pub recipients: usize,
     /// Most recipients of one domain in a transaction; `None`: no such limit.

@@ -189,6 +189,17 @@ pub(crate) struct Left {
     pub(crate) surplus: Vec<u32>,
     /// The server refused them all together for being too many: with this reply, at this stage.
     pub(crate) too_many: Option<(Vec<u32>, Stage, Reply)>,
+    /// It refused the sender.
+    pub(crate) sender: Option<RefusedSender>,
+}
+
+/// A sender that the mailbox may not send as.
+#[derive(Debug)]
+pub(crate) struct RefusedSender {
+    pub(crate) recipients: Vec<u32>,
+    pub(crate) stage: Stage,
+    pub(crate) reply: Reply,
+    pub(crate) ruling: Ruling,
 }
 
 /// Recipients by their replies to RCPT, without the refused ones.
@@ -197,6 +208,23 @@ struct Sorted {
     accepted: Vec<u32>,
     unanswered: Vec<u32>,
     left: Left,
+}
+
+impl Left {
+    fn refuse_sender(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: Ruling) {
+        match &mut self.sender {
+            Some(refused) => refused.recipients.extend(recipients),
+            None => self.sender = Some(RefusedSender { recipients, stage, reply: reply.clone(), ruling }),
+        }
+    }
+
+    /// What was left over at a later stage.
+    fn join(&mut self, later: Self) {
+        self.too_many = later.too_many;
+        if let Some(RefusedSender { recipients, stage, reply, ruling }) = later.sender {
+            self.refuse_sender(recipients, stage, &reply, ruling);
+        }
+    }
 }
 
 impl Judge<'_> {
@@ -218,8 +246,8 @@ impl Judge<'_> {
         match (end, data) {
             _ if accepted.is_empty() => {}
             (Some(end), _) if end.code.is_positive() => self.hand_over(accepted, end),
-            (Some(end), _) => left.too_many = self.refuse_all(accepted, Stage::End, &end).too_many,
-            (None, Some(data)) => left.too_many = self.refuse_all(accepted, Stage::Data, &data).too_many,
+            (Some(end), _) => left.join(self.refuse_all(accepted, Stage::End, &end)),
+            (None, Some(data)) => left.join(self.refuse_all(accepted, Stage::Data, &data)),
             (None, None) => self.report.add(accepted, link_trouble("the conversation ended early", false)),
         }
         left
@@ -237,6 +265,8 @@ impl Judge<'_> {
                     let ruling = self.rules.judge(Stage::Rcpt, reply, false);
                     if ruling.what == What::Split && any {
                         sorted.left.surplus.push(index);
+                    } else if ruling.what == What::RefusedSender {
+                        sorted.left.refuse_sender(vec![index], Stage::Rcpt, reply, ruling);
                     } else {
                         self.refuse(vec![index], Stage::Rcpt, reply, &ruling);
                     }
@@ -262,13 +292,19 @@ impl Judge<'_> {
     fn refuse_all(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply) -> Left {
         let ruling = self.rules.judge(stage, reply, false);
         if ruling.what == What::Split && recipients.len() > 1 {
-            return Left { surplus: Vec::new(), too_many: Some((recipients, stage, reply.clone())) };
+            return Left { too_many: Some((recipients, stage, reply.clone())), ..Left::default() };
+        }
+        if ruling.what == What::RefusedSender {
+            let mut left = Left::default();
+            left.refuse_sender(recipients, stage, reply, ruling);
+            return left;
         }
         self.refuse(recipients, stage, reply, &ruling);
         Left::default()
     }
 
-    fn refuse(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: &Ruling) {
+    /// They get their outcome, and the lane its verdict.
+    pub(crate) fn refuse(&mut self, recipients: Vec<u32>, stage: Stage, reply: &Reply, ruling: &Ruling) {
         self.report.ended |= ruling.ends_attempt();
         self.report.add(recipients, classify::outcome(ruling, stage, reply, self.peer, self.now));
         match classify::lane_verdict(ruling, stage, reply, self.host) {
@@ -294,11 +330,11 @@ impl Judge<'_> {
         let reason = format!("{}: {trouble}", self.peer);
         match trouble {
             Trouble::Session(BrokenSession::Closing(reply)) => {
-                left.too_many = self.refuse_all(accepted, stage, reply).too_many;
+                left.join(self.refuse_all(accepted, stage, reply));
             }
             // Said out of turn while content flowed: the last word on this message, the dot was never sent.
             Trouble::Session(BrokenSession::Unasked(reply)) if sending && !self.dot_sent && is_refusal(reply) => {
-                left.too_many = self.refuse_all(accepted, stage, reply).too_many;
+                left.join(self.refuse_all(accepted, stage, reply));
             }
             Trouble::Body(_) | Trouble::Journal(_) => self.report.add(accepted, link_trouble(&reason, false)),
             _ if self.dot_sent => {

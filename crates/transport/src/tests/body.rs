@@ -4,9 +4,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use queue::{Body, BodyReader, MessageId, SpoolError};
 
+use super::fixture::HEADER;
+
 /// Pieces given one by one.
 pub(crate) struct Pieces {
     size: u64,
+    all: Vec<Bytes>,
     pieces: Vec<Bytes>,
     damaged: bool,
 }
@@ -23,8 +26,8 @@ impl Pieces {
 
     fn new(pieces: &[&'static str], damaged: bool) -> Self {
         let size = pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() + u64::from(damaged);
-        let pieces = pieces.iter().rev().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
-        Self { size, pieces, damaged }
+        let all: Vec<_> = pieces.iter().rev().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
+        Self { size, pieces: all.clone(), all, damaged }
     }
 }
 
@@ -42,13 +45,18 @@ impl Body for Pieces {
             piece => Ok(piece),
         }
     }
+    fn rewind(&mut self) {
+        self.pieces.clone_from(&self.all);
+    }
 }
 
-/// So many octets in lines, made as they are read.
+/// A header section, and so many pieces of lines, made as they are read.
 pub(crate) struct Endless {
     pub(crate) size: u64,
-    pub(crate) left: u64,
     pub(crate) piece: Bytes,
+    pieces: u64,
+    /// Pieces still to be given, the header section among them.
+    left: u64,
 }
 
 impl Endless {
@@ -56,7 +64,7 @@ impl Endless {
         let piece = Bytes::from(
             ".seventy-eight octets with a dot before them, to make the encoder work for it.\r\n".repeat(800),
         );
-        Self { size: pieces * piece.len() as u64, left: pieces, piece }
+        Self { size: HEADER.len() as u64 + pieces * piece.len() as u64, pieces, left: pieces + 1, piece }
     }
 }
 
@@ -70,6 +78,9 @@ impl Body for Endless {
             return Ok(None);
         }
         self.left -= 1;
-        Ok(Some(self.piece.clone()))
+        Ok(Some(if self.left == self.pieces { Bytes::from_static(HEADER.as_bytes()) } else { self.piece.clone() }))
+    }
+    fn rewind(&mut self) {
+        self.left = self.pieces + 1;
     }
 }

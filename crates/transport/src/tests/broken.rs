@@ -87,8 +87,9 @@ async fn wherever_the_server_stops_listening_the_outcome_is_true() {
 
 #[tokio::test]
 async fn a_link_that_breaks_long_before_the_last_byte_leaves_nothing_in_the_journal() {
+    let hello = HELLO.replace("SIZE 1000000", "SIZE 0");
     let server =
-        Server::start_with(&[script(&[HELLO, TAKEN])], Cut { after_sent: None, after_received: Some(100_000) }, None)
+        Server::start_with(&[script(&[&hello, TAKEN])], Cut { after_sent: None, after_received: Some(100_000) }, None)
             .await;
     let transport = transport(settings(server.address));
     let notes = Notes::new();

@@ -1,6 +1,7 @@
 //! Messages, settings, and the shortest way from them to a report.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,9 +15,15 @@ use smtp::BodyType;
 use super::body::Pieces;
 use super::journal::Notes;
 use crate::auth::Login;
-use crate::{Auth, ClientTls, SmtpKind, SmtpSettings, SmtpTransport, Timeouts};
+use crate::{Auth, ClientTls, Clients, Identity, Refusals, SmtpKind, SmtpSettings, SmtpTransport, Timeouts};
 
-pub(crate) const TEXT: &str = "Subject: toner\r\n\r\nThe toner is low.\r\n.\r\nReally.\r\n";
+/// What a message must have, and its empty line.
+pub(crate) const HEADER: &str = "From: <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+    Message-ID: <1@contoso.test>\r\nSubject: x\r\n\r\n";
+
+/// With all that a message must have, so that it leaves as it came.
+pub(crate) const TEXT: &str = "From: <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+    Message-ID: <1@contoso.test>\r\nSubject: toner\r\n\r\nThe toner is low.\r\n.\r\nReally.\r\n";
 
 /// Ready for mail, all of the common extensions offered.
 pub(crate) const HELLO: &str = "
@@ -46,6 +53,7 @@ pub(crate) fn message(recipients: &[&str]) -> Message {
         forward_path: path.parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     Message {
@@ -91,6 +99,9 @@ pub(crate) fn settings(address: SocketAddr) -> SmtpSettings {
         ca: None,
         hello: "relay.test".to_owned(),
         auth: Auth::None,
+        identity: Identity::default(),
+        clients: Clients::default(),
+        keys: None,
         recipients: 500,
         recipients_of_a_domain: None,
         connections: 2,
@@ -103,7 +114,7 @@ pub(crate) fn settings(address: SocketAddr) -> SmtpSettings {
 
 pub(crate) fn transport(settings: SmtpSettings) -> SmtpTransport {
     let login = Login::new(&settings.auth);
-    SmtpTransport::with_login(settings, m365::Catalogue::builtin(), login).unwrap()
+    SmtpTransport::with_login(settings, m365::Catalogue::builtin(), Arc::new(Refusals::forgetful()), login).unwrap()
 }
 
 /// Tries all recipients with the usual text.

@@ -1,10 +1,10 @@
 //! What a server does not offer: nobody's message is changed in silence.
 
-use message::ContentFacts;
 use queue::{Message, Outcome};
 use smtp::{BodyType, Notify, Ret};
 
-use super::fixture::{HELLO, TAKEN, attempt, lane, message, named, outcome, script, settings, transport};
+use super::body::Pieces;
+use super::fixture::{HELLO, TAKEN, attempt, attempt_with, lane, message, named, outcome, script, settings, transport};
 use super::server::Server;
 
 /// Nothing but ESMTP.
@@ -12,10 +12,6 @@ const BARE: &str = "
 S: 220 old.test
 C: EHLO relay.test
 S: 250 old.test";
-
-fn eight_bit(message: Message) -> Message {
-    Message { content: ContentFacts { eight_bit_body: true, ..message.content }, ..message }
-}
 
 fn anna() -> Message {
     message(&["anna@contoso.test"])
@@ -37,69 +33,108 @@ async fn check(hello: &str, message: &Message, mail: &str, wanted: &[&str]) -> V
     report.notes
 }
 
+/// Sends this text, with what would have been found in it.
+async fn sent(hello: &str, text: &'static str, change: impl FnOnce(&mut Message)) -> (queue::AttemptReport, String) {
+    let mut message = anna();
+    let mut scanner = message::Scanner::new(message::ScanLimits::default(), "relay.test");
+    scanner.push(text.as_bytes()).unwrap();
+    (message.header, message.content) = scanner.finish();
+    message.size = text.len() as u64;
+    change(&mut message);
+    let server = Server::start(&[script(&[hello, TAKEN])]).await;
+    let transport = transport(settings(server.address));
+    let report = attempt_with(&transport, &message, Pieces::of(&[text])).await;
+    drop(transport);
+    let content = if report.messages == 0 { String::new() } else { text_of(&server.followed().await[0]) };
+    (report, content)
+}
+
+fn text_of(content: &[u8]) -> String {
+    String::from_utf8_lossy(content).into_owned()
+}
+
+const GREETINGS: &str = "From: <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+    Message-ID: <1@contoso.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Transfer-Encoding: 8bit\r\n\r\nViele Grüße aus dem Lager in der Stadt\r\n";
+
 #[tokio::test]
-async fn eight_bit_content_needs_8bitmime() {
-    check(HELLO, &eight_bit(anna()), "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
-    check(BARE, &eight_bit(anna()), "", &["bounced 5.6.3"]).await;
+async fn eight_bit_content_goes_as_it_is_with_8bitmime_and_encoded_without() {
+    let (report, content) = sent(HELLO, GREETINGS, |_| {}).await;
+    assert_eq!((named(&report, 0).as_str(), report.notes.len()), ("handed over", 0), "{report:?}");
+    assert_eq!(content, format!("{GREETINGS}.\r\n"));
+    let (report, content) = sent(BARE, GREETINGS, |_| {}).await;
+    assert_eq!(named(&report, 0), "handed over", "{report:?}");
+    assert!(content.is_ascii() && content.contains("\r\nViele Gr=C3=BC=C3=9Fe aus dem Lager in der Stadt\r\n"), "{content}");
+    assert!(content.contains("Content-Transfer-Encoding: quoted-printable\r\n"), "{content}");
+    assert!(report.notes.iter().any(|note| note.contains("quoted-printable")), "{report:?}");
     // Declared, but not so: it can go as it is.
     let declared = Message { body: BodyType::EightBitMime, ..anna() };
     let notes = check(BARE, &declared, "printer@contoso.test>", &["handed over"]).await;
     assert_eq!(notes, ["BODY=8BITMIME left out: the message is 7-bit"]);
-    let needed = Message { body: BodyType::EightBitMime, ..eight_bit(anna()) };
-    let notes = check(HELLO, &needed, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
-    assert!(notes.is_empty(), "{notes:?}");
-    let header = ContentFacts { eight_bit_header: true, ..anna().content };
-    check(BARE, &Message { content: header, ..anna() }, "", &["bounced 5.6.3"]).await;
 }
 
 #[tokio::test]
-async fn addresses_and_header_sections_in_utf_8_need_smtputf8() {
+async fn what_is_signed_is_not_encoded_for_a_server_that_lacks_8bitmime_but_returned() {
+    const SIGNED: &str = "DKIM-Signature: v=1; a=rsa-sha256; d=contoso.test; s=s; h=from; bh=eA==; b=eA==\r\n\
+        From: <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <1@contoso.test>\r\n\
+        MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n";
+    let (report, _) = sent(BARE, SIGNED, |_| {}).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("bounced 5.6.3", "healthy"), "{report:?}");
+    let (report, content) = sent(HELLO, SIGNED, |_| {}).await;
+    assert_eq!((named(&report, 0).as_str(), report.notes.len()), ("handed over", 0), "{report:?}");
+    assert_eq!(content, format!("{SIGNED}.\r\n"));
+}
+
+#[tokio::test]
+async fn header_sections_in_utf_8_are_encoded_where_smtputf8_was_not_asked_for_or_is_not_offered() {
+    const UTF8: &str = "From: Grüße <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+        Message-ID: <1@contoso.test>\r\nSubject: Tönér\r\n\r\nText\r\n";
+    let without = HELLO.replace("S: 250-SMTPUTF8\n", "");
+    for (hello, asked, plain) in [(HELLO, true, false), (HELLO, false, true), (&*without, true, true), (BARE, false, true)] {
+        let (report, content) = sent(hello, UTF8, |message| message.smtputf8 = asked).await;
+        assert_eq!(named(&report, 0), "handed over", "{report:?}");
+        assert_eq!(content.is_ascii(), plain, "{content}");
+        if !plain {
+            assert_eq!(content, format!("{UTF8}.\r\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn addresses_in_utf_8_need_smtputf8() {
     let to_both = Message { smtputf8: true, ..message(&["anna@contoso.test", "jörg@contoso.test"]) };
     let from = Message { smtputf8: true, reverse_path: "jörg@contoso.test".parse().unwrap(), ..anna() };
-    let header = ContentFacts { eight_bit_header: true, ..anna().content };
-    let header = Message { smtputf8: true, content: header, ..anna() };
     let without = HELLO.replace("S: 250-SMTPUTF8\n", "");
-
-    let notes = check(HELLO, &from, "jörg@contoso.test> SIZE=49 SMTPUTF8", &["handed over"]).await;
+    let notes = check(HELLO, &from, "jörg@contoso.test> SIZE=147 SMTPUTF8", &["handed over"]).await;
     assert!(notes.is_empty(), "{notes:?}");
     check(&without, &from, "", &["bounced 5.6.7"]).await;
-    check(&without, &header, "", &["bounced 5.6.7"]).await;
     // Only the recipient who needs it is lost.
-    check(&without, &to_both, "printer@contoso.test> SIZE=49", &["handed over", "bounced 5.6.7"]).await;
+    check(&without, &to_both, "printer@contoso.test> SIZE=147", &["handed over", "bounced 5.6.7"]).await;
     // Asked for and not needed: not asked for onwards.
     let needless = Message { smtputf8: true, ..anna() };
-    let notes = check(&without, &needless, "printer@contoso.test> SIZE=49", &["handed over"]).await;
+    let notes = check(&without, &needless, "printer@contoso.test> SIZE=147", &["handed over"]).await;
     assert_eq!(notes, ["SMTPUTF8 left out: nothing there needs it"]);
-    // Not asked for, from a careless device: 8-bit, and left to the receiver.
-    check(
-        &without,
-        &Message { smtputf8: false, ..header },
-        "printer@contoso.test> SIZE=49 BODY=8BITMIME",
-        &["handed over"],
-    )
-    .await;
 }
 
 #[tokio::test]
 async fn a_message_larger_than_the_server_takes_is_not_sent() {
-    check(HELLO, &Message { size: 1_000_001, ..anna() }, "", &["bounced 5.3.4"]).await;
+    let tight = HELLO.replace("SIZE 1000000", "SIZE 146");
+    check(&tight, &anna(), "", &["bounced 5.3.4"]).await;
     let no_limit = HELLO.replace("SIZE 1000000", "SIZE 0");
-    check(&no_limit, &Message { size: 1_000_001, ..anna() }, "printer@contoso.test> SIZE=1000001", &["handed over"])
-        .await;
+    check(&no_limit, &anna(), "printer@contoso.test> SIZE=147", &["handed over"]).await;
 }
 
 #[tokio::test]
-async fn a_binary_message_goes_as_text_if_it_is_text() {
-    let binary = Message { body: BodyType::BinaryMime, ..eight_bit(anna()) };
-    let notes = check(HELLO, &binary, "printer@contoso.test> SIZE=49 BODY=8BITMIME", &["handed over"]).await;
-    assert_eq!(notes, ["BODY=BINARYMIME left out: the message is text, and went as such"]);
-    for content in [
-        ContentFacts { nul: true, ..binary.content },
-        ContentFacts { bare_line_ends: true, ..binary.content },
-        ContentFacts { longest_line: 999, ..binary.content },
-    ] {
-        check(HELLO, &Message { content, ..binary.clone() }, "", &["bounced 5.6.1"]).await;
-    }
+async fn what_smtp_does_not_carry_is_encoded_and_decodes_to_the_same_octets() {
+    const BROKEN: &str = "From: <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+        Message-ID: <1@contoso.test>\r\n\r\none\ntwo\0\r\n.\nthree\r\n";
+    let (report, content) = sent(HELLO, BROKEN, |message| message.body = BodyType::BinaryMime).await;
+    assert_eq!(named(&report, 0), "handed over", "{report:?}");
+    let unstuffed = content.strip_suffix(".\r\n").unwrap().replace("\r\n..", "\r\n.");
+    let parsed = mail_parser::MessageParser::default().parse(unstuffed.as_bytes()).unwrap();
+    assert_eq!(parsed.body_text(0).unwrap(), "one\ntwo\0\r\n.\nthree\r\n", "{content}");
+    assert!(!content.replace("\r\n", "").contains(['\r', '\n', '\0']), "{content:?}");
+    assert!(content.contains("MIME-Version: 1.0\r\n"), "{content}");
 }
 
 #[tokio::test]
@@ -135,7 +170,7 @@ async fn who_sees_to_notifications_is_told_for_each_recipient() {
     }
     // The address as the client gave it goes along where somebody will be notified.
     let rcpt = "
-C: MAIL FROM:<printer@contoso.test> SIZE=49 SMTPUTF8 RET=FULL
+C: MAIL FROM:<printer@contoso.test> SIZE=147 SMTPUTF8 RET=FULL
 C: RCPT TO:<anna@contoso.test> NOTIFY=NEVER
 C: RCPT TO:<be+rt=x@contoso.test> NOTIFY=FAILURE ORCPT=rfc822;be+2Brt+3Dx@contoso.test
 C: RCPT TO:<carl@contoso.test>
@@ -169,26 +204,19 @@ S: 250 2.0.0 OK";
 }
 
 #[tokio::test]
-async fn a_message_without_an_id_gets_one_and_its_octets_are_counted() {
-    let mut nameless = anna();
-    nameless.header.message_id = None;
-    let field = format!("Message-ID: <{}@relay.test>\r\n", nameless.id);
-    let size = nameless.size + field.len() as u64;
-    let mail =
-        TAKEN.replace("MAIL FROM:<printer@contoso.test>*", &format!("MAIL FROM:<printer@contoso.test> SIZE={size}"));
-    let server = Server::start(&[script(&[HELLO, &mail, &mail])]).await;
-    let transport = transport(settings(server.address));
+async fn a_message_without_an_id_or_a_date_gets_the_same_ones_every_time_and_their_octets_are_counted() {
+    const NAMELESS: &str = "From: <printer@contoso.test>\r\nSubject: x\r\n\r\nText\r\n";
+    let mut contents = Vec::new();
     for _ in 0..2 {
-        assert_eq!(named(&attempt(&transport, &nameless).await, 0), "handed over");
+        let (report, content) = sent(HELLO, NAMELESS, |_| {}).await;
+        assert_eq!(named(&report, 0), "handed over");
+        contents.push(content);
     }
-    drop(transport);
-    let contents = server.followed().await;
     assert_eq!(contents[0], contents[1]);
-    let text = super::fixture::TEXT.replace("\r\n.\r\n", "\r\n..\r\n");
-    assert_eq!(String::from_utf8_lossy(&contents[0]), format!("{field}{text}.\r\n"));
-    // With them it may be too large.
-    let tight = HELLO.replace("SIZE 1000000", &format!("SIZE {}", size - 1));
-    check(&tight, &nameless, "", &["bounced 5.3.4"]).await;
+    let id = format!("Message-ID: <{}@relay.test>\r\n", anna().id);
+    assert!(contents[0].contains(&id) && contents[0].contains("Date: Thu, "), "{}", contents[0]);
+    let tight = HELLO.replace("SIZE 1000000", &format!("SIZE {}", contents[0].len() - 4));
+    assert_eq!(named(&sent(&tight, NAMELESS, |_| {}).await.0, 0), "bounced 5.3.4");
 }
 
 /// Whether the next hop was told who wants which notifications.
@@ -201,10 +229,10 @@ async fn an_original_recipient_in_utf_8_goes_only_with_smtputf8() {
     let mut asking = Message { smtputf8: true, ..anna() };
     asking.recipients[0].orcpt = Some("utf-8;jörg@example.test".to_owned().try_into().unwrap());
     let with = TAKEN
-        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=49 SMTPUTF8")
+        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=147 SMTPUTF8")
         .replace("<anna@contoso.test>*", "<anna@contoso.test> ORCPT=utf-8;jörg@example.test");
     let without = TAKEN
-        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=49")
+        .replace("<printer@contoso.test>*", "<printer@contoso.test> SIZE=147")
         .replace("<anna@contoso.test>*", "<anna@contoso.test>");
     for (hello, taken, notes) in [
         (HELLO.to_owned(), with, &[][..]),

@@ -1,7 +1,7 @@
 //! Messages larger than any buffer.
 
 use super::body::{Endless, Pieces};
-use super::fixture::{HELLO, TAKEN, attempt_with, lane, message, named, outcome, script, settings, transport};
+use super::fixture::{HEADER, HELLO, TAKEN, attempt_with, lane, message, named, outcome, script, settings, transport};
 use super::server::Server;
 use crate::session::MOST_GATHERED;
 
@@ -15,26 +15,26 @@ async fn a_hundred_megabytes_pass_through_a_small_buffer() {
     let mut large = message(&["anna@contoso.test"]);
     large.size = body.size;
     assert!(body.size > 100_000_000);
-    let (octets, line) = (body.size, body.piece.len() as u64 / 800);
+    let (octets, lines) = (body.size, 1600 * 800);
     let report = attempt_with(&transport, &large, Box::new(body)).await;
     assert_eq!(named(&report, 0), "handed over", "{report:?}");
     let gathered = MOST_GATHERED.load(std::sync::atomic::Ordering::Relaxed);
     assert!(gathered <= 128 * 1024, "{gathered}");
     drop(transport);
     let contents = server.followed().await;
-    // Each line has one dot more, and there is the last one.
+    // Each line of the body has one dot more, and there is the last one.
     let taken = u64::from_le_bytes(contents[0].clone().try_into().unwrap());
-    assert_eq!(taken, octets + octets / line + 3);
+    assert_eq!(taken, octets + lines + 3);
 }
 
 #[tokio::test]
 async fn a_refusal_in_the_middle_of_the_content_is_heard() {
-    let early = TAKEN.split("CONTENT").next().unwrap();
+    let (hello, early) = (HELLO.replace("SIZE 1000000", "SIZE 0"), TAKEN.split("CONTENT").next().unwrap());
     for (reply, wanted, verdict) in [
         ("S: 552 5.3.4 Header size exceeds fixed maximum size\nHOLD", "bounced 5.3.4", "healthy"),
         ("S: 421 4.3.2 Going down\nHOLD", "deferred", "rest"),
     ] {
-        let play = script(&[HELLO, early, "BLOCK", reply]);
+        let play = script(&[&hello, early, "BLOCK", reply]);
         let server = Server::start(&[play]).await;
         let transport = transport(settings(server.address));
         let body = Endless::new(1600);
@@ -47,8 +47,8 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
 
 #[tokio::test]
 async fn a_link_that_breaks_in_the_middle_of_the_content_counts_as_an_attempt() {
-    let early = TAKEN.split("CONTENT").next().unwrap();
-    let server = Server::start(&[script(&[HELLO, early, "BLOCK", "CLOSE"])]).await;
+    let (hello, early) = (HELLO.replace("SIZE 1000000", "SIZE 0"), TAKEN.split("CONTENT").next().unwrap());
+    let server = Server::start(&[script(&[&hello, early, "BLOCK", "CLOSE"])]).await;
     let transport = transport(settings(server.address));
     let report = attempt_with(&transport, &message(&["anna@contoso.test"]), Box::new(Endless::new(1600))).await;
     assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("deferred", "rest"), "{report:?}");
@@ -59,9 +59,9 @@ async fn a_link_that_breaks_in_the_middle_of_the_content_counts_as_an_attempt() 
 async fn the_pieces_of_a_body_are_put_together_unchanged() {
     let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
     let transport = transport(settings(server.address));
-    let body = Pieces::of(&["Subject: x\r", "\n\r\n.", "dot\r\n", ".", "\r\n"]);
+    let body = Pieces::of(&[HEADER.strip_suffix("\n\r\n").unwrap(), "\n", "\r\n.", "dot\r\n", ".", "\r\n"]);
     let report = attempt_with(&transport, &message(&["anna@contoso.test"]), body).await;
     assert_eq!(named(&report, 0), "handed over", "{:?}", outcome(&report, 0));
     drop(transport);
-    assert_eq!(server.followed().await, [b"Subject: x\r\n\r\n..dot\r\n..\r\n.\r\n".to_vec()]);
+    assert_eq!(server.followed().await, [format!("{HEADER}..dot\r\n..\r\n.\r\n").into_bytes()]);
 }

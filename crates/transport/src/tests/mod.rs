@@ -15,5 +15,3 @@ mod refused;
 mod reuse;
 mod sandbox;
 mod server;
-
-pub(crate) use fixture::message;
