@@ -4,8 +4,8 @@ import os, shutil, socket, statistics, subprocess, textwrap, threading, time
 from machine import BINARY, Group, fresh, free_port, slow_sync as slowed, start, wait_for
 
 
-def posthouse(group, work, port, sink, environment=None, tenant="", path=""):
-    """`tenant`, `path`: a further line of these tables."""
+def posthouse(group, work, port, sink, environment=None, tenant="", path="", client="", keys=()):
+    """`tenant`, `path`, `client`: a further line of these tables; `keys`: of DKIM, by algorithm."""
     directory = fresh(f"{work}/posthouse")
     with open(f"{directory}/posthouse.toml", "w") as file:
         file.write(textwrap.dedent(f"""\
@@ -20,6 +20,7 @@ def posthouse(group, work, port, sink, environment=None, tenant="", path=""):
             name = "load"
             networks = ["127.0.0.0/8"]
             senders = ["*@contoso.test"]
+            {client}
 
             [[tenant]]
             name = "contoso"
@@ -40,6 +41,12 @@ def posthouse(group, work, port, sink, environment=None, tenant="", path=""):
             [log]
             level = "warn"
             """))
+    for algorithm in keys:
+        subprocess.run([BINARY, "dkim", "new", "contoso.test", "--selector", algorithm, "--algorithm", algorithm,
+                               "--out", directory], check=True, stdout=subprocess.PIPE, text=True)
+        key = next(name for name in os.listdir(directory) if name.endswith(".pem") and algorithm in name)
+        with open(f"{directory}/posthouse.toml", "a") as file:
+            file.write(f'\n[[dkim]]\ndomain = "contoso.test"\nselector = "{algorithm}"\nkey = "{key}"\n')
     return start(group, [BINARY, "serve", "--config", f"{directory}/posthouse.toml"], environment, f"{directory}/log")
 
 
@@ -164,6 +171,20 @@ def ledger(work, arguments):
                       relays={"posthouse": posthouse, "with budgets": limited})
     more = medians["with budgets"]["cpu_ms"] / medians["posthouse"]["cpu_ms"] - 1
     print(f"   the ledger costs {more * 100:+.1f} % CPU a message")
+
+
+def senders(work, arguments):
+    """No aim: what rewriting the sender and signing cost."""
+    def with_(**more):
+        return lambda group, work, port, sink, environment=None: posthouse(group, work, port, sink, environment, **more)
+    rewriting = 'rewrite = "always"\n            rewrite_to = "relay@contoso.test"'
+    compare(work, "10 KB messages, 20 sessions, one message a session", arguments.rounds, arguments.count, 20, False, relays={
+        "as it is": posthouse,
+        "rewritten": with_(client=rewriting),
+        "Ed25519": with_(keys=("ed25519",)),
+        "RSA-2048": with_(keys=("rsa",)),
+        "rewritten, RSA-2048": with_(client=rewriting, keys=("rsa",)),
+    })
 
 
 def slow_sync(work, arguments):

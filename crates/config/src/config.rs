@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use m365::limits::defaults;
 use queue::{LaneName, Plan, RetryPolicy, Routes};
 use secret::Secret;
-use transport::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};
+use transport::{Auth, ClientTls, Clients, Identity, SmtpKind, SmtpSettings, Timeouts};
 
 use crate::Problem;
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub plan: Plan,
     /// How each lane of the plan reaches its next hop, in the same order.
     pub lanes: Vec<Lane>,
+    /// What the clients' entries say of their mail on the way out.
+    pub clients: Clients,
     /// Which pool the mail of a sender domain goes to.
     pub routes: Routes,
     /// From when on something is an incident: what the queue manager sees.
@@ -77,6 +79,10 @@ pub struct Lane {
     pub ca: Option<PathBuf>,
     /// See there.
     pub auth: LaneAuth,
+    /// As whom it may send.
+    pub identity: Identity,
+    /// The relay is the last to touch its mail: it signs.
+    pub signs: bool,
     /// Connections at once.
     pub connections: usize,
     /// Recipients of a transaction.
@@ -159,14 +165,20 @@ pub struct LogSettings {
 
 impl Config {
     /// What each lane's transport is told. `token_source` is called once for each application, and what it gives is shared by
-    /// all lanes that use it.
+    /// all lanes that use it; `keys` sign on the paths where the relay is the last to touch a message.
     pub fn transports<E>(
         &self,
         token_source: impl FnMut(&entra::Settings) -> Result<entra::TokenSource, E>,
+        keys: Option<&Arc<dkim::Keys>>,
     ) -> Result<Vec<(LaneName, SmtpSettings)>, E> {
         let sources =
             self.applications.iter().map(token_source).map(|s| s.map(Arc::new)).collect::<Result<Vec<_>, E>>()?;
-        Ok(self.lanes.iter().map(|lane| (lane.name.clone(), lane.transport(&self.hostname, &sources))).collect())
+        let transport = |lane: &Lane| SmtpSettings {
+            clients: Arc::clone(&self.clients),
+            keys: keys.filter(|_| lane.signs).cloned(),
+            ..lane.transport(&self.hostname, &sources)
+        };
+        Ok(self.lanes.iter().map(|lane| (lane.name.clone(), transport(lane))).collect())
     }
 }
 
@@ -181,6 +193,9 @@ impl Lane {
             ca: self.ca.clone(),
             hello: hello.to_owned(),
             auth: self.auth.with(sources),
+            identity: self.identity.clone(),
+            clients: Clients::default(),
+            keys: None,
             connections: self.connections,
             recipients: self.recipients,
             recipients_of_a_domain: self.recipients_of_a_domain,

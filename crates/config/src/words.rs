@@ -64,6 +64,14 @@ impl Words for transport::SmtpKind {
     const PLANNED: &'static [&'static str] = &["connector", "direct", "hve", "graph"];
 }
 
+impl Words for transport::Rewrite {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("never", Self::Never),
+        ("when-refused-otherwise", Self::WhenRefusedOtherwise),
+        ("always", Self::Always),
+    ];
+}
+
 impl Words for m365::Cloud {
     const WORDS: &'static [(&'static str, Self)] =
         &[("worldwide", Self::Worldwide), ("gcc-high", Self::GccHigh), ("dod", Self::Dod), ("china", Self::China)];

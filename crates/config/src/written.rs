@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use m365::Cloud;
 use queue::Unconfirmed;
 use telemetry::LogFormat;
-use transport::{ClientTls, SmtpKind};
+use transport::{ClientTls, Rewrite, SmtpKind};
 
 use crate::read::{At, Defaulted, Many, Optional, Required, table};
 use crate::secrets::SecretSource;
@@ -141,11 +141,26 @@ table! {
         credential: Optional<Credential>, example "{ client_id = \"…\", client_secret = { file = \"secret\" } }";
         /// Only where the cloud's preset does not fit, and for tests.
         endpoints: Defaulted<Endpoints>, default "{}";
+        /// What is known of its mailboxes: as whom each of them may send.
+        mailbox: Many<TenantMailbox>, default "[]", example "[{ address = \"relay@contoso.com\", granted = [\"*@contoso.com\"] }]";
         /// How mail is handed over: by the first. The others carry reports and alerts, as when the first is broken; this version sends
         /// no other mail by them.
         path: Many<Path>, default "[]", example "[{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
     }
     planned "connector";
+}
+
+table! {
+    /// A mailbox that paths send as. Exchange Online refuses every other sender (`554 5.2.252`), and after too many refusals it
+    /// blocks the mailbox: what is not named here is not tried where `rewrite` is `when-refused-otherwise`.
+    TenantMailbox "[[tenant.mailbox]]" {
+        /// As the paths name it.
+        address: Required<Address>, example "\"relay@contoso.com\"";
+        /// Its other addresses. Exchange Online lets it send as them after `Set-OrganizationConfig -SendFromAliasEnabled $true`.
+        aliases: Many<Address>, default "[]", example "[\"scan@contoso.com\"]";
+        /// Addresses on which it was granted SendAs (`Add-RecipientPermission`): `user@domain`, `*@domain`, `*@*.domain` or `*`.
+        granted: Many<SenderPattern>, default "[]", example "[\"*@contoso.com\"]";
+    }
 }
 
 table! {
@@ -212,6 +227,11 @@ table! {
         /// again, perhaps a second time. `hold`: it waits until somebody has looked and says `posthouse release` or `remove`; each
         /// message then costs one more sync of the disk.
         unconfirmed: Defaulted<OneOf<Unconfirmed>>, default "\"resend\"";
+        /// When the sender of a message (reverse-path, From, Sender) is rewritten to the path's mailbox; a `[[client]]` may say
+        /// otherwise. `never`: what the far side refuses for its sender is held. `when-refused-otherwise`: when the address is neither
+        /// the mailbox nor one that `[[tenant.mailbox]]` names, or when it was refused before. `always`. Who it was stays in the
+        /// display name, in Reply-To and in `X-Original-From`.
+        rewrite: Optional<OneOf<Rewrite>>, otherwise "`when-refused-otherwise` for `submission`, `never` for `smarthost`", example "\"never\"";
         /// `smarthost`: messages on the first, second, … day on which it sends, so that a new sending address gets known; after
         /// that no limit by this. An interruption does not start it anew.
         warm_up: Many<Whole<1, 100_000_000>>, default "[]", example "[50, 100, 500, 1000, 5000]";

@@ -84,8 +84,9 @@ fn less(excess: Excess) -> &'static str {
 fn about_one(about: About) -> &'static str {
     match about {
         About::Sender => {
-            "This message waits half an hour at a time and is then tried again, without using up attempts; mail of other \
-             senders goes on. One alert."
+            "It remembers for a day that this mailbox may not send as this sender, and does not try it again. The message goes \
+             once more as the mailbox where `rewrite` allows that; otherwise it is held, and so is what comes after it from \
+             this sender. One alert."
         }
         About::Recipient => "Mail for this recipient waits, without using up attempts; mail for others goes on.",
     }

@@ -207,7 +207,7 @@ impl Row {
     pub fn in_short(&self) -> String {
         if let Some(about) = self.about {
             return match about {
-                About::Sender => "this message waits",
+                About::Sender => "sent as the mailbox, or held",
                 About::Recipient => "mail for this recipient waits",
             }
             .to_owned();

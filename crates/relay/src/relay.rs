@@ -16,7 +16,7 @@ use queue::{Clock, Intake, LaneName, Spool, Transport};
 use telemetry::{Incidents, Metrics};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use transport::{SmtpSettings, SmtpTransport};
+use transport::{Refusals, SmtpSettings, SmtpTransport};
 
 use crate::notices::{QueuePost, SpoolMemory};
 use crate::system::{self, SystemClock};
@@ -48,9 +48,11 @@ impl Relay {
         let metrics = Arc::new(Metrics::default());
         let spool = open_spool(&config, &clock, &metrics).await?;
         let (desk, worker) = alert::Desk::new(config.alerts.clone(), now_of(&clock));
-        let lanes = lanes(&config, &clock, &metrics)?;
+        let keys = signing_keys(&config).await?;
+        let lanes = lanes(&config, &clock, &metrics, keys.as_ref())?;
         let watch = Watch::new(&config, &lanes, Arc::new(desk.clone()), Arc::clone(&clock));
-        let settings = queue_settings(&config, transports(lanes, &clock)?, Arc::new(desk.clone()));
+        let refusals = Refusals::open(Arc::clone(&spool)).await.context("cannot read which senders were refused")?;
+        let settings = queue_settings(&config, transports(lanes, &Arc::new(refusals))?, Arc::new(desk.clone()));
         let (manager, handle) =
             QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
         let (memory, post) = (SpoolMemory(Arc::clone(&spool)), QueuePost(handle.clone()));
@@ -204,18 +206,23 @@ type Lanes = Vec<(LaneName, SmtpSettings)>;
 type Transports = BTreeMap<LaneName, Arc<dyn Transport>>;
 
 /// Lanes of one application share its tokens.
-fn lanes(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Lanes> {
+fn lanes(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    keys: Option<&Arc<dkim::Keys>>,
+) -> anyhow::Result<Lanes> {
     let source = |settings: &entra::Settings| {
         let source = entra::TokenSource::new(settings.clone(), now_of(clock))?;
         Ok::<_, entra::TokenError>(source.with_metrics(Arc::clone(metrics)))
     };
-    Ok(config.transports(source)?)
+    Ok(config.transports(source, keys)?)
 }
 
-fn transports(lanes: Lanes, clock: &Arc<dyn Clock>) -> anyhow::Result<Transports> {
+fn transports(lanes: Lanes, refusals: &Arc<Refusals>) -> anyhow::Result<Transports> {
     let catalogue = m365::Catalogue::builtin();
     let transport = |(lane, settings): (LaneName, SmtpSettings)| {
-        let transport = SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(clock))
+        let transport = SmtpTransport::new(settings, Arc::clone(&catalogue), Arc::clone(refusals))
             .with_context(|| format!("cannot set up the path {lane}"))?;
         Ok((lane, Arc::new(transport) as Arc<dyn Transport>))
     };

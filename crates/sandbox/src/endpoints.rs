@@ -76,6 +76,7 @@ impl Endpoints {
              [[client]]\nname = \"this machine\"\nnetworks = [\"127.0.0.0/8\", \"::1/128\"]\nsenders = [{senders}]\n\n\
              [[tenant]]\nname = \"sandbox\"\nid = {id}\ndomains = [{domains}]\n\
              credential = {{ client_id = {client_id}, client_secret = {{ file = {secret} }} }}\n\
+             mailbox = [{{ address = {mailbox}, granted = [{senders}] }}]\n\
              path = [{{ kind = \"submission\", mailbox = {mailbox} }}]\n\
              endpoints = {{ login = {login}, submission = {submission}, ca = {ca} }}\n",
             data_dir = toml_string(&data_dir.to_string_lossy()),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use m365::Cloud;
 use m365::limits::{PathKind, PathLimits, RECIPIENTS_PER_MX_TRANSACTION, SUBMISSION_PORT};
 use queue::{BreakerName, BudgetSettings, LaneName, LaneSettings, PoolSettings, Scope};
-use smtp::Mailbox;
-use transport::{ClientTls, SmtpKind};
+use smtp::{AddressPattern, Mailbox};
+use transport::{ClientTls, Identity, Rewrite, SmtpKind};
 
 use crate::check::login::Login;
 use crate::check::{Checker, budgets};
@@ -16,7 +16,7 @@ use crate::problem::Place;
 use crate::read::At;
 use crate::units::Whole;
 use crate::values::HostPort;
-use crate::written::{Path, Tenant};
+use crate::written::{Path, Tenant, TenantMailbox};
 
 /// SMTP relay.
 const SMTP: u16 = 25;
@@ -92,7 +92,7 @@ impl Checker<'_> {
             let own = format!("submission/{mailbox}");
             let name = if mailboxes.len() > 1 { inside(tenant, &own)? } else { path_name(tenant, path, &own)? };
             let own = budgets::of_a_mailbox(&way.pool.tenant, mailbox, path, next_hop.limits);
-            way.add(&next_hop, path, name, Some(mailbox), own, &shared);
+            way.add(&next_hop, (tenant, path), name, Some(mailbox), own, &shared);
         }
         way.budgets.extend(shared);
         Some(way)
@@ -118,7 +118,7 @@ impl Checker<'_> {
         let next_hop = NextHop { kind, limits, host, port, tls, ca, login: login? };
         let mut way = empty(tenant, path, 1)?;
         let own = budgets::of_a_smart_host(&name, path);
-        way.add(&next_hop, path, name, path.mailbox.as_ref().map(|mailbox| &mailbox.value.0), own, &[]);
+        way.add(&next_hop, (tenant, path), name, path.mailbox.as_ref().map(|mailbox| &mailbox.value.0), own, &[]);
         Some(way)
     }
 
@@ -231,7 +231,7 @@ impl Way {
     fn add(
         &mut self,
         next_hop: &NextHop,
-        path: &Path,
+        (tenant, path): (&Tenant, &Path),
         name: LaneName,
         mailbox: Option<&Mailbox>,
         own: Vec<BudgetSettings>,
@@ -251,6 +251,12 @@ impl Way {
             tls: next_hop.tls,
             ca: next_hop.ca.clone(),
             auth: next_hop.login.of(mailbox),
+            identity: Identity {
+                mailbox: mailbox.cloned(),
+                others: mailbox.map(|mailbox| known_senders(tenant, mailbox)).unwrap_or_default(),
+                rewrite: path.rewrite.as_ref().map_or(next_hop.rewrite(), |rewrite| rewrite.value.0),
+            },
+            signs: next_hop.kind == SmtpKind::Smarthost,
             connections,
             recipients: path.recipients_per_message.as_ref().map_or(recipients, |r| r.number()),
             recipients_of_a_domain: recipients_of_a_domain(&next_hop.host),
@@ -271,7 +277,27 @@ impl Way {
     }
 }
 
+/// What the file says that a mailbox may send as besides itself.
+fn known_senders(tenant: &Tenant, mailbox: &Mailbox) -> Vec<AddressPattern> {
+    let of_it = |known: &&At<TenantMailbox>| known.value.address.as_ref().is_some_and(|at| at.value.0.same_as(mailbox));
+    let entries = tenant.mailbox.value.iter().filter(of_it);
+    let named = entries.flat_map(|entry| {
+        let aliases = entry.value.aliases.value.iter().map(|alias| alias.value.0.to_string());
+        aliases.chain(entry.value.granted.value.iter().map(|pattern| pattern.value.0.clone()))
+    });
+    named.filter_map(|pattern| pattern.parse().ok()).collect()
+}
+
 impl NextHop {
+    /// Exchange Online judges senders by the mailbox that logged in; of other servers nobody knows what they do.
+    fn rewrite(&self) -> Rewrite {
+        match self.kind {
+            SmtpKind::Submission => Rewrite::WhenRefusedOtherwise,
+            SmtpKind::Smarthost => Rewrite::Never,
+        }
+    }
+
+
     fn breakers(&self, tenant: &str, mailbox: Option<&Mailbox>) -> Vec<BreakerName> {
         let address = match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),

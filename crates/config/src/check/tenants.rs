@@ -78,6 +78,7 @@ impl Checker<'_> {
                 "another order makes another path the first; taking turns is for a later version",
             );
         }
+        self.mailboxes_are_sent_as(tenant);
         let mut ways = Vec::new();
         for path in &paths.value {
             ways.extend(self.way(tenant, &path.value, application, external).map(|way| (way, path.place)));
@@ -102,6 +103,24 @@ impl Checker<'_> {
             all.lanes.extend(way.lanes);
         }
         first
+    }
+
+    /// What is said of a mailbox that no path sends as would do nothing.
+    fn mailboxes_are_sent_as(&mut self, tenant: &Tenant) {
+        let known = tenant.mailbox.value.iter().filter_map(|known| Some((known.value.address.as_ref()?, known.place)));
+        let known: Vec<_> = known.map(|(at, place)| (at.value.0.as_str().to_ascii_lowercase(), place)).collect();
+        self.no_twins(known.clone(), |address| {
+            (format!("the mailbox {address} stands here twice"), "make one entry of the two".to_owned())
+        });
+        let paths = tenant.path.value.iter().map(|path| &path.value);
+        let sent_as: Vec<String> = paths
+            .flat_map(|path| path.mailbox.iter().chain(path.mailboxes.value.iter()))
+            .map(|mailbox| mailbox.value.0.as_str().to_ascii_lowercase())
+            .collect();
+        for (address, place) in known.into_iter().filter(|(address, _)| !sent_as.contains(address)) {
+            let remedy = "name it in `mailbox` or `mailboxes` of a path, or take the entry out";
+            self.sink.error(place, format!("no path of this tenant sends as {address}"), remedy);
+        }
     }
 
     /// What of its credential ends on a certain day.

@@ -193,7 +193,7 @@ fn paths_are_relative_to_the_file() {
             let entra::Credential::ClientSecret(Secret::File(path)) = &application.credential else { panic!("a file") };
             assert_eq!(*path, dir.path().join("./secret"));
             Err::<entra::TokenSource, _>(())
-        })
+        }, None)
         .unwrap_err();
 }
 
@@ -223,7 +223,7 @@ fn an_application_is_asked_for_once_with_the_values_of_its_tenant() {
             application.ca.clone(),
         ));
         Err::<entra::TokenSource, _>("enough")
-    });
+    }, None);
     assert_eq!(stopped.unwrap_err(), "enough");
     let ca = Some(dir.path().join("ca.pem"));
     let scope = "https://outlook.office365.us/.default";
@@ -241,7 +241,7 @@ fn a_smart_host_needs_no_credential_and_no_token() {
         .replace("credential = { client_id = \"66666666-7777-8888-9999-000000000000\", client_secret = { file = \"secret\" } }\n", "")
         .replace("kind = \"submission\", mailbox = \"relay@contoso.com\"", "kind = \"smarthost\", address = \"127.0.0.1:2525\", tls = \"none\"");
     let config = parse(&text, dir.path()).unwrap();
-    let transports = config.transports(|_| Err::<entra::TokenSource, _>("there is no application")).unwrap();
+    let transports = config.transports(|_| Err::<entra::TokenSource, _>("there is no application"), None).unwrap();
     let (lane, smtp) = transports.first().unwrap();
     assert_eq!(lane.to_string(), "contoso/smarthost/127.0.0.1:2525");
     assert_eq!(

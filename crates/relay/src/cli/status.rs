@@ -159,6 +159,9 @@ fn in_the_way(lane: &Lane, breakers: &[Breaker], now: Timestamp) -> Vec<String> 
             resting.reason.as_deref().unwrap_or("")
         ));
     }
+    lines.extend(lane.refused_senders.iter().map(|refused| {
+        format!("  may not send as {} (tried again {}): {}", refused.sender, moment(refused.until, now), refused.reason)
+    }));
     let stopping = breakers.iter().filter(|breaker| breaker.lanes.contains(&lane.name));
     lines.extend(stopping.map(|breaker| format!("  STOPPED by {} {}", breaker.scope, breaker.name)));
     lines

@@ -173,11 +173,11 @@ impl Bench {
             let clock = Arc::clone(&self.clock);
             entra::TokenSource::new(settings.clone(), Arc::new(move || clock.now()))
         };
-        self.config.transports(source).unwrap().into_iter().next().unwrap().1
+        self.config.transports(source, None).unwrap().into_iter().next().unwrap().1
     }
 
     async fn attempt(&self, settings: SmtpSettings) -> AttemptReport {
-        let transport = SmtpTransport::new(settings, Catalogue::builtin(), Arc::clone(&self.clock)).unwrap();
+        let transport = SmtpTransport::new(settings, Catalogue::builtin(), Arc::new(transport::Refusals::forgetful())).unwrap();
         let attempt = Attempt { message: &self.message, recipients: vec![0], transactions: 1, journal: &NoJournal };
         let body = self.spool.body(self.message.id).await.unwrap();
         transport.attempt(attempt, body, self.clock.now()).await
@@ -201,6 +201,7 @@ async fn enqueued(spool: &spool::Embedded, now: Timestamp, config: &config::Conf
         forward_path: "<anna@example.com>".parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     let new = NewMessage {

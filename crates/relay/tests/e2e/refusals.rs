@@ -21,6 +21,12 @@ impl Simulated {
     }
 
     pub(crate) fn start_with(settings: Settings, more: &str) -> Self {
+        let granted = r#"mailbox = [{ address = "relay@contoso.test", granted = ["*@contoso.test"] }]"#;
+        Self::start_as(settings, r#"senders = ["*@contoso.test"]"#, &format!("{granted}\n{more}"))
+    }
+
+    /// `client`: what its entry says besides its network.
+    pub(crate) fn start_as(settings: Settings, client: &str, more: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let sandbox = runtime.block_on(Sandbox::start(settings)).unwrap();
@@ -34,7 +40,7 @@ impl Simulated {
             [[client]]
             name = "devices"
             networks = ["127.0.0.0/8"]
-            senders = ["*@contoso.test"]
+            {client}
             [[tenant]]
             name = "contoso"
             id = "{}"

@@ -117,10 +117,10 @@ impl World {
         };
         let transport = |(lane, settings): (LaneName, transport::SmtpSettings)| {
             let catalogue = m365::Catalogue::builtin();
-            let made = transport::SmtpTransport::new(settings, catalogue, Arc::clone(&self.clock)).unwrap();
+            let made = transport::SmtpTransport::new(settings, catalogue, Arc::new(transport::Refusals::forgetful())).unwrap();
             (lane, Arc::new(Unhurried(made)) as Arc<dyn queue::Transport>)
         };
-        config.transports(source).unwrap().into_iter().map(transport).collect()
+        config.transports(source, None).unwrap().into_iter().map(transport).collect()
     }
 }
 
@@ -160,6 +160,7 @@ impl Relay {
             // Reports would be mail of their own.
             notify: Some(smtp::Notify { success: false, failure: false, delay: false }),
             orcpt: None,
+            archive: false,
             state: RecipientState::fresh(),
         };
         let message = NewMessage {
