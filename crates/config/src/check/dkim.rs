@@ -20,6 +20,7 @@ impl Checker<'_> {
         let written = &file.dkim.value;
         self.each_record_has_one_key(written);
         let keys: Vec<_> = written.iter().filter_map(|key| self.key(&key.value, &file.tenant.value)).collect();
+        self.one_rsa_key_seals(&keys);
         if !file.dkim.is_unread() && keys.len() == written.len() {
             self.ed25519_does_not_sign_alone(&keys);
         }
@@ -46,6 +47,7 @@ impl Checker<'_> {
             selector: selector.value.clone(),
             file: self.resolve(&file.value),
             sign: written.sign.value,
+            seal: written.seal.value,
         };
         match Key::read(&settings) {
             Ok((key, warning)) => {
@@ -70,6 +72,21 @@ impl Checker<'_> {
         if !tenants.is_empty() && !domains.into_iter().any(|own| signed(&own.value.0)) {
             let what = format!("neither {} nor a domain below it is in any tenant's `domains`", domain.value);
             self.sink.warn(domain.place, what, "no mail will be signed with this key: is the domain spelt right?");
+        }
+    }
+
+    fn one_rsa_key_seals(&mut self, keys: &[Usable]) {
+        let mut seal = keys.iter().filter(|key| key.settings.seal);
+        let first = seal.next();
+        if let Some(ed25519) = first.filter(|key| key.algorithm != Algorithm::RsaSha256) {
+            self.sink.error(
+                ed25519.place,
+                "an ARC seal is made with an RSA key",
+                "write `seal = true` into the entry of one",
+            );
+        }
+        if let Some(second) = seal.next() {
+            self.sink.error(second.place, "two keys have `seal = true`", "a message is sealed once: take one out");
         }
     }
 

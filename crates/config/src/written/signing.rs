@@ -19,5 +19,9 @@ table! {
         /// Whether it signs. `false` while its record is being published, until `posthouse dkim check` finds it, and for a key that
         /// another has replaced.
         sign: Defaulted<bool>, default "true";
+        /// Whether all mail that passes is sealed with it (ARC, RFC 8617), whoever the author is: for receivers that see it after others
+        /// have changed it. One RSA key at most. What was sealed before goes on as it is. Exchange Online heeds the seals of domains that
+        /// the tenant trusts (`Set-ArcConfig -ArcTrustedSealers`).
+        seal: Defaulted<bool>, default "false";
     }
 }

@@ -110,6 +110,24 @@ fn keys_that_do_not_do_what_was_meant_are_worth_a_look() {
     check(&entry("contoso.com", "a", "ed.pem", "sign = false"), "");
 }
 
+#[test]
+fn one_rsa_key_may_seal() {
+    let dir = with_keys();
+    let check = |more: &str, expected: &str| assert_eq!(said(dir.path(), more), expected.trim());
+    let rsa = |selector| entry("contoso.com", selector, "rsa.pem", "seal = true");
+    check(&rsa("a"), "");
+    let config = parse(&format!("{TEN_LINES}{}", rsa("a")), dir.path()).unwrap();
+    assert!(config.dkim.iter().all(|key| key.seal));
+    let twice = "19: two keys have `seal = true`\n  hint: a message is sealed once: take one out";
+    check(&(rsa("a") + &rsa("b")), twice);
+    check(
+        &(entry("contoso.com", "a", "ed.pem", "seal = true") + &entry("contoso.com", "b", "rsa.pem", "")),
+        "
+14: an ARC seal is made with an RSA key
+  hint: write `seal = true` into the entry of one",
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_key_that_others_can_read_is_named() {
