@@ -4,6 +4,7 @@
 
 mod budgets;
 mod clients;
+mod dkim;
 mod files;
 mod listeners;
 mod login;
@@ -62,6 +63,7 @@ impl Checker<'_> {
             window: file.queue.value.window.number(),
             history: file.queue.value.history.duration(),
             grace: limits.grace.duration(),
+            dkim: self.dkim(file),
             plan: tenants.plan,
             lanes: tenants.lanes,
             routes: tenants.routes,

@@ -32,6 +32,8 @@ pub struct Config {
     pub history: Duration,
     /// On shutdown, attempts and sessions may finish within this.
     pub grace: Duration,
+    /// Keys for DKIM signatures.
+    pub dkim: Vec<dkim::KeySettings>,
     /// Pools, lanes, budgets and breakers. Each path is a pool, in the order of the file.
     pub plan: Plan,
     /// How each lane of the plan reaches its next hop, in the same order.

@@ -140,6 +140,22 @@ impl FromText for Domain {
     }
 }
 
+impl FromText for dkim::Domain {
+    const IS: &'static str = "a domain";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let remedy = "for example \"contoso.com\"; international names in their xn-- form";
+        text.parse().map_err(|_| is_not::<Self>(text, remedy))
+    }
+}
+
+impl FromText for dkim::Selector {
+    const IS: &'static str = "a selector";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let remedy = "letters, digits and hyphens, for example \"posthouse-2026-11a\"";
+        text.parse().map_err(|_| is_not::<Self>(text, remedy))
+    }
+}
+
 /// The name of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostName(pub(crate) String);

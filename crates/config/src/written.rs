@@ -1,5 +1,6 @@
 //! The file as written: every table, every key, its default and its words. The reference page is made from this.
 
+mod signing;
 mod telling;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::values::{
 };
 use crate::words::{Bounces, OneOf, SpoolKind};
 
+pub(crate) use self::signing::Dkim;
 pub(crate) use self::telling::{Alert, MailAlert, Reports, Syslog, Watch, Webhook};
 
 const MINUTE: u64 = 60;
@@ -42,6 +44,8 @@ table! {
         client: Many<Client>, default "[]";
         /// Microsoft 365 tenants, and how mail gets there. At least one.
         tenant: Many<Tenant>, default "[]";
+        /// Keys for DKIM signatures. Without any nothing is signed.
+        dkim: Many<Dkim>, default "[]";
         /// Certificate of the listeners.
         tls: Defaulted<Tls>, default "{}";
         /// Where accepted mail is kept.
@@ -61,7 +65,7 @@ table! {
         /// What is logged.
         log: Defaulted<Log>, default "{}";
     }
-    planned "sender", "senders", "dkim", "route";
+    planned "sender", "senders", "route";
 }
 
 table! {

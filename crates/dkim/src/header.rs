@@ -61,12 +61,27 @@ pub(crate) struct Signed {
     pub(crate) canonical: Vec<u8>,
 }
 
-/// `None`: there is no From, and what has none cannot be signed (RFC 6376 §5.4).
+/// For a DKIM-Signature. `None`: there is no From, and what has none cannot be signed (RFC 6376 §5.4).
 pub(crate) fn signed(section: &[u8]) -> Option<Signed> {
+    covered(section, SIGNED)
+}
+
+/// The same for an ARC-Message-Signature: DKIM-Signature fields count as well (RFC 8617 §4.1.2).
+pub(crate) fn sealed(section: &[u8]) -> Option<Signed> {
+    covered(section, &[SIGNED, &[("DKIM-Signature", Present)]].concat())
+}
+
+/// Whether somebody has sealed it before.
+pub(crate) fn is_sealed(section: &[u8]) -> bool {
+    let names = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
+    fields(section).iter().any(|field| names.iter().any(|name| field.is(name)))
+}
+
+fn covered(section: &[u8], which: &[(&'static str, Named)]) -> Option<Signed> {
     let fields = fields(section);
     fields.iter().find(|field| field.is("From"))?;
     let mut signed = Signed { names: Vec::new(), canonical: Vec::new() };
-    for (name, named) in SIGNED {
+    for (name, named) in which {
         signed.add(&fields, name, *named);
     }
     Some(signed)
@@ -111,6 +126,11 @@ fn field_end(section: &[u8]) -> usize {
     let ends = |at: &[u8]| at.starts_with(b"\r\n") && !matches!(at, [_, _, b' ' | b'\t', ..]);
     let line_end = section.windows(3).position(ends).map(|at| at + 2);
     line_end.unwrap_or(section.len())
+}
+
+/// All fields of a section, as they stand.
+pub(crate) fn relaxed_fields(section: &[u8], out: &mut Vec<u8>) {
+    fields(section).iter().for_each(|field| relaxed(field.name, field.value, out));
 }
 
 /// Name in lower case, value unfolded, white space within it one space, none around it; with CRLF.

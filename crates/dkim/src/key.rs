@@ -38,6 +38,8 @@ pub struct KeySettings {
     pub file: PathBuf,
     /// Whether it signs. `false`: its record is still being published, or has been replaced and will go.
     pub sign: bool,
+    /// Whether it seals (ARC) all mail that passes, whoever the author is. One RSA key at most.
+    pub seal: bool,
 }
 
 /// Why a key cannot be used, made or kept.
@@ -322,7 +324,7 @@ mod tests {
 
     fn settings(file: PathBuf) -> KeySettings {
         let (domain, selector) = ("contoso.com".parse().unwrap(), "s1".parse().unwrap());
-        KeySettings { domain, selector, file, sign: true }
+        KeySettings { domain, selector, file, sign: true, seal: false }
     }
 
     #[test]

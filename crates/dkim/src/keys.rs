@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::key::{Key, KeyError, KeySettings};
 use crate::name::itself_and_parents;
+use crate::seal::Sealing;
 use crate::signing::Signing;
 
 /// See the head of this file.
@@ -53,6 +54,12 @@ impl Keys {
         let author = author_domain.strip_suffix('.').unwrap_or(author_domain).to_ascii_lowercase();
         let keys = itself_and_parents(&author).map(|domain| self.that_sign(domain)).find(|keys| !keys.is_empty())?;
         Some(Signing::new(keys))
+    }
+
+    /// What seals a message, whoever its author is: the first key that is to. `None`: messages go unsealed.
+    pub fn sealing(&self) -> Option<Sealing> {
+        let sealer = self.by_domain.values().flatten().find(|slot| slot.settings.seal)?;
+        Some(Sealing::new(sealer.key()))
     }
 
     /// Looks whether key files have changed and, once one is the same at two looks, loads it. Reads files.
@@ -137,7 +144,13 @@ mod tests {
         fn key(&self, domain: &str, selector: &str, sign: bool) -> KeySettings {
             let file = self.0.path().join(format!("{selector}.{domain}.pem"));
             write_new(&file, &generate(Algorithm::Ed25519Sha256, 0).unwrap()).unwrap();
-            KeySettings { domain: domain.parse().unwrap(), selector: selector.parse().unwrap(), file, sign }
+            KeySettings {
+                domain: domain.parse().unwrap(),
+                selector: selector.parse().unwrap(),
+                file,
+                sign,
+                seal: false,
+            }
         }
     }
 

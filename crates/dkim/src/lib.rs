@@ -1,4 +1,5 @@
-//! DKIM signatures (RFC 6376, RFC 8463) on the paths where the relay is the last to touch a message.
+//! DKIM signatures (RFC 6376, RFC 8463) on the paths where the relay is the last to touch a message; ARC seals
+//! (RFC 8617) where they are asked for.
 //!
 //! In: private keys, a header section, a body in pieces. Out: header fields to put in front; new keys, and the DNS records
 //! that go with them. Never: the message in memory, the DNS, a private key printed.
@@ -13,6 +14,7 @@ mod key;
 mod keys;
 mod name;
 mod record;
+mod seal;
 mod signing;
 mod sys;
 mod tags;
@@ -22,4 +24,5 @@ pub use key::{Algorithm, Key, KeyError, KeySettings, KeyWarning, PemError, Priva
 pub use keys::Keys;
 pub use name::{Domain, NameError, Selector};
 pub use record::{DnsRecord, record_name};
+pub use seal::{Arrival, Sealed, Sealing};
 pub use signing::{LONGEST_SECTION, SignError, Signing};

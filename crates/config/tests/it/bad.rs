@@ -74,7 +74,7 @@ fn what_is_not_built_yet_is_said_and_not_ignored() {
     check(
         &[(
             "path",
-            "path = [{ kind = \"connector\" }, { kind = \"submission\", mailbox = \"relay@contoso.com\", priority = 9 }]\n[spool]\nkind = \"postgres\"\n[dkim]\nkey = \"x\"",
+            "path = [{ kind = \"connector\" }, { kind = \"submission\", mailbox = \"relay@contoso.com\", priority = 9 }]\n[spool]\nkind = \"postgres\"\n[route]\nkey = \"x\"",
         )],
         "
 13: `kind` = \"connector\" is not supported by this version yet
@@ -83,7 +83,7 @@ fn what_is_not_built_yet_is_said_and_not_ignored() {
   hint: take it out; a key that does nothing would only look as if it did
 15: `kind` = \"postgres\" is not supported by this version yet
   hint: known here: \"embedded\"
-16: `dkim` in the file is not supported by this version yet
+16: `route` in the file is not supported by this version yet
   hint: take it out; a key that does nothing would only look as if it did",
     );
 }

@@ -13,7 +13,7 @@ use crate::site::Site;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/verify.py");
 
 #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "CI says that nothing may be skipped")]
-fn installed() -> bool {
+pub(crate) fn installed() -> bool {
     let python = Command::new("python3").args(["-c", "import dkim, nacl"]).stderr(Stdio::null()).status();
     let found = python.is_ok_and(|status| status.success());
     if !found {
@@ -23,8 +23,8 @@ fn installed() -> bool {
     found
 }
 
-/// A line for each signature.
-fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
+/// A line for each signature, and one for the ARC chain.
+pub(crate) fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
     let records: Vec<_> = records.iter().map(|record| format!("\"{}\": \"{}\"", record.name, record.value)).collect();
     let told =
         format!("{{\"records\": {{{}}}, \"message\": \"{}\"}}", records.join(", "), BASE64_STANDARD.encode(message));

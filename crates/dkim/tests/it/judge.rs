@@ -48,12 +48,9 @@ impl ResolverCache<Box<str>, Txt> for Published {
 
 /// The verdict on each signature: `selector pass`, or `selector` and what is wrong.
 pub(crate) fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
-    static JUDGE: OnceLock<MessageAuthenticator> = OnceLock::new();
-    // Never asked: `Published` knows everything.
-    let judge = JUDGE.get_or_init(|| MessageAuthenticator::new_quad9().unwrap());
     let published = Published::new(records);
     let parsed = AuthenticatedMessage::parse(message).unwrap();
-    let outputs = at_once(judge.verify_dkim(Parameters::new(&parsed).with_txt_cache(&published)));
+    let outputs = at_once(judge().verify_dkim(Parameters::new(&parsed).with_txt_cache(&published)));
     let verdict = |output: &mail_auth::DkimOutput<'_>| {
         let selector = output.signature().map_or("?", |signature| signature.s.as_str());
         match output.result() {
@@ -62,6 +59,23 @@ pub(crate) fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
         }
     };
     outputs.iter().map(verdict).collect()
+}
+
+/// The verdict on the ARC chain: `pass` with the number of sets, or what is wrong.
+pub(crate) fn chain_verdict(message: &[u8], records: &[DnsRecord]) -> String {
+    let published = Published::new(records);
+    let parsed = AuthenticatedMessage::parse(message).unwrap();
+    let output = at_once(judge().verify_arc(Parameters::new(&parsed).with_txt_cache(&published)));
+    match output.result() {
+        DkimResult::Pass => format!("pass {}", output.sets().len()),
+        other => other.to_string(),
+    }
+}
+
+/// Never asked: [`Published`] knows everything.
+fn judge() -> &'static MessageAuthenticator {
+    static JUDGE: OnceLock<MessageAuthenticator> = OnceLock::new();
+    JUDGE.get_or_init(|| MessageAuthenticator::new_quad9().unwrap())
 }
 
 /// The result of a future that has nothing to wait for.

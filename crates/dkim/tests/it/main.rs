@@ -3,6 +3,7 @@
 
 mod dkimpy;
 mod judge;
+mod sealing;
 mod signing;
 mod site;
 mod vectors;

@@ -30,7 +30,13 @@ impl Site {
         let settings = |(selector, pem): &(&str, &str)| {
             let file = directory.path().join(selector);
             std::fs::write(&file, pem).unwrap();
-            KeySettings { domain: domain.parse().unwrap(), selector: selector.parse().unwrap(), file, sign: true }
+            KeySettings {
+                domain: domain.parse().unwrap(),
+                selector: selector.parse().unwrap(),
+                file,
+                sign: true,
+                seal: *selector == "rsa",
+            }
         };
         let settings: Vec<_> = keys.iter().map(settings).collect();
         Self { keys: Keys::load(&settings).unwrap(), _directory: directory }

@@ -1,7 +1,7 @@
 """Verifies every DKIM signature of a message with dkimpy.
 
 In: on standard input a line of JSON {"records": {name: value}, "message": base64}. Out: a line for each signature, from the
-top: "pass" or "fail", with the reason. Never: the DNS.
+top: "pass" or "fail", with the reason; and a line for the ARC chain, if there is one. Never: the DNS.
 """
 import base64
 import json
@@ -24,3 +24,7 @@ for index in range(count):
         print("pass" if dkim.DKIM(message, minkey=1024).verify(idx=index, dnsfunc=dnsfunc) else "fail")
     except Exception as error:
         print("fail:", type(error).__name__, error)
+
+if b"\r\narc-seal:" in b"\r\n" + message.lower():
+    verdict, _, reason = dkim.arc_verify(message, dnsfunc=dnsfunc)
+    print("arc", verdict.decode(), reason)
