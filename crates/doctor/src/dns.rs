@@ -201,7 +201,10 @@ impl Dns {
         name.set_fqdn(true);
         let answer = match tokio::time::timeout(self.timeout, self.resolver.lookup(name.clone(), kind)).await {
             Err(_) | Ok(Err(NetError::Timeout)) => Answer::Trouble("no name server answered in time".to_owned()),
-            Ok(Err(error)) => refused(error),
+            Ok(Err(error)) => match self.unfinished(kind, &error).await {
+                true => Answer::Trouble("its aliases (CNAME) lead in a circle, or too far".to_owned()),
+                false => refused(error),
+            },
             Ok(Ok(lookup)) => {
                 let answers = lookup.answers().iter().filter(|record| record.record_type() == kind);
                 match answers.filter_map(|record| pick(&record.data)).take(RECORDS).collect::<Vec<_>>() {
@@ -214,6 +217,20 @@ impl Dns {
             tracing::debug!(%name, %kind, trouble, "a question to the DNS failed");
         }
         answer
+    }
+}
+
+impl Dns {
+    /// The resolver follows a few aliases and then says that there are no records, which is not true of a circle: there the last
+    /// name is an alias again.
+    async fn unfinished(&self, kind: RecordType, error: &NetError) -> bool {
+        let NetError::Dns(Refusal::NoRecordsFound(none)) = error else { return false };
+        if kind == RecordType::CNAME || none.response_code != ResponseCode::NoError {
+            return false;
+        }
+        let last = none.query.name().clone();
+        let lookup = tokio::time::timeout(self.timeout, self.resolver.lookup(last, RecordType::CNAME));
+        lookup.await.is_ok_and(|answer| answer.is_ok_and(|found| !found.answers().is_empty()))
     }
 }
 

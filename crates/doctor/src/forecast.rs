@@ -111,16 +111,25 @@ async fn spf_verdict(dns: &Dns, sending: &Sending, author: &Tree, causes: &mut V
         Way::ExchangeOnline(cloud) => by_include(domain, &walk, *cloud),
         Way::Direct { address: Some(address), .. } => by_address(dns, domain, &walk, *address).await,
         Way::Direct { address: None, .. } => {
-            (Outcome::Unknown, "the address that receivers will see is not known: set `addresses` of [dns]".to_owned())
+            (Outcome::Unknown, "the address that receivers will see is not known".to_owned())
         }
     };
     if result != Outcome::Pass {
         causes.extend(spf::faults(domain, &walk, &wanted));
         causes.extend(spf::missing(dns, domain, &walk, &wanted).await);
+        causes.extend(unset_address(&sending.way));
     }
     let words =
         if aligned { words } else { format!("{words}; but {domain} is not aligned with {}", sending.author_domain) };
     Verdict::new(result, aligned, words)
+}
+
+fn unset_address(way: &Way) -> Option<Finding> {
+    let unset = matches!(way, Way::Direct { address: None, .. });
+    unset.then(|| {
+        Finding::note("spf-address-unset", "the address that receivers will see is not known")
+            .remedy("Set `addresses` of [dns] to the relay's public addresses; of a smart host, ask whoever runs it.")
+    })
 }
 
 fn wanted(way: &Way) -> Wanted {
@@ -197,6 +206,15 @@ async fn own_signatures(
 ) -> Verdict {
     let strictness = author.policy().map_or(Strictness::Relaxed, |(_, policy)| policy.adkim);
     let mut best = Verdict::new(Outcome::None, false, "the relay does not sign this mail");
+    if signs.is_empty() {
+        causes.push(
+            Finding::note(
+                "dkim-unsigned",
+                "the relay does not sign this mail, and on this way nobody else does for certain",
+            )
+            .remedy("Have the relay sign with DKIM as the author's domain: SPF alone does not survive forwarding."),
+        );
+    }
     for signature in signs {
         let aligned = is_aligned(dns, author, sending, &signature.domain, strictness).await;
         let verdict = own_signature(dns, signature, aligned, causes).await;
