@@ -27,7 +27,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["alert", "api", "queue", "qmgr", "smtp", "telemetry"]),
     (
         "config",
-        &["alert", "inbound", "qmgr", "queue", "spool", "transport", "entra", "m365", "smtp", "secret", "telemetry"],
+        &[
+            "alert",
+            "doctor",
+            "inbound",
+            "qmgr",
+            "queue",
+            "spool",
+            "transport",
+            "entra",
+            "m365",
+            "smtp",
+            "secret",
+            "telemetry",
+        ],
     ),
     ("sandbox", &["smtp", "message", "m365"]),
 ];

@@ -4,6 +4,7 @@
 
 mod budgets;
 mod clients;
+mod dns;
 mod files;
 mod listeners;
 mod login;
@@ -70,6 +71,8 @@ impl Checker<'_> {
             expiring: listeners_certificate.into_iter().chain(tenants.expiring).collect(),
             reports: telling::reports(&file.reports.value, &hostname),
             alerts,
+            dns: self.dns(&file.dns.value),
+            sender_domains: dns::sender_domains(file),
             admin: self.admin(&file.admin.value, &data_dir),
             log: LogSettings {
                 filter: file.log.value.level.value.0.clone(),

@@ -35,6 +35,9 @@ pub struct SelectorFacts {
     pub form: Option<TargetForm>,
     /// What is found at the end of it.
     pub key: KeyState,
+    /// The key itself: `p=`, without blanks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
 }
 
 /// Whose name a selector's CNAME points to.
@@ -92,7 +95,7 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName, expected: &Expected<'
     report.selectors = microsofts.into();
     for own in expected.own {
         let facts = facts(dns, domain, &own.selector).await;
-        report.findings.push(own_finding(dns, domain, own, &facts).await);
+        report.findings.push(own_finding(domain, own, &facts));
         report.selectors.push(facts);
     }
     report
@@ -110,7 +113,13 @@ fn owner(domain: &DomainName, selector: &str) -> String {
 }
 
 pub(crate) async fn facts(dns: &Dns, domain: &DomainName, selector: &str) -> SelectorFacts {
-    let mut facts = SelectorFacts { selector: selector.to_owned(), target: None, form: None, key: KeyState::Missing };
+    let mut facts = SelectorFacts {
+        selector: selector.to_owned(),
+        target: None,
+        form: None,
+        key: KeyState::Missing,
+        public_key: None,
+    };
     let Ok(name) = DomainName::parse(&owner(domain, selector)) else {
         facts.key = KeyState::Broken("the selector makes no valid name".to_owned());
         return facts;
@@ -125,10 +134,14 @@ pub(crate) async fn facts(dns: &Dns, domain: &DomainName, selector: &str) -> Sel
         }
     };
     facts.form = facts.target.as_ref().map(form);
-    facts.key = match dns.text(&name).await.known() {
-        Ok(texts) => key(&texts.unwrap_or_default()),
-        Err(trouble) => KeyState::Unknown(trouble),
-    };
+    match dns.text(&name).await.known() {
+        Ok(texts) => {
+            let texts = texts.unwrap_or_default();
+            facts.key = key(&texts);
+            facts.public_key = texts.first().filter(|_| facts.is_good()).and_then(|text| public_key(text));
+        }
+        Err(trouble) => facts.key = KeyState::Unknown(trouble),
+    }
     facts
 }
 
@@ -269,7 +282,7 @@ fn microsoft_finding(domain: &DomainName, facts: &SelectorFacts, expected: &Expe
     })
 }
 
-pub(crate) async fn own_finding(dns: &Dns, domain: &DomainName, own: &OwnSelector, facts: &SelectorFacts) -> Finding {
+pub(crate) fn own_finding(domain: &DomainName, own: &OwnSelector, facts: &SelectorFacts) -> Finding {
     let name = owner(domain, &own.selector);
     let publish = |finding: Finding| {
         let finding =
@@ -291,7 +304,7 @@ pub(crate) async fn own_finding(dns: &Dns, domain: &DomainName, own: &OwnSelecto
         KeyState::Several => {
             publish(Finding::error("dkim-own-several", format!("{name} has more than one TXT record; one must remain")))
         }
-        KeyState::Present if differs(dns, &name, own).await => publish(Finding::error(
+        KeyState::Present if differs(own, facts) => publish(Finding::error(
             "dkim-own-differs",
             format!("the key at {name} is not the one that the relay signs with"),
         )),
@@ -300,13 +313,9 @@ pub(crate) async fn own_finding(dns: &Dns, domain: &DomainName, own: &OwnSelecto
 }
 
 /// Only the key counts: tags and blanks may differ.
-async fn differs(dns: &Dns, name: &str, own: &OwnSelector) -> bool {
-    let Some(expected) = own.value.as_deref().and_then(public_key) else { return false };
-    let Ok(name) = DomainName::parse(name) else { return false };
-    match dns.text(&name).await {
-        Answer::Found(texts) => !texts.iter().any(|text| public_key(text).as_ref() == Some(&expected)),
-        _ => false,
-    }
+fn differs(own: &OwnSelector, facts: &SelectorFacts) -> bool {
+    let expected = own.value.as_deref().and_then(public_key);
+    expected.is_some() && expected != facts.public_key
 }
 
 fn public_key(text: &str) -> Option<String> {

@@ -39,7 +39,7 @@ pub enum Way {
     ExchangeOnline(Cloud),
     /// A smart host, or straight to the MX host.
     Direct {
-        /// The address that receivers see, the relay's or the smart host's; `None`: not known.
+        /// The address that receivers see, the relay's or the smart host's; `None`: not known. Of several addresses, each is a way.
         address: Option<IpAddr>,
         /// With which key the relay signs, if it does.
         signs: Vec<Signature>,
@@ -153,13 +153,7 @@ impl DomainQuestion {
         if self.ways.is_empty() {
             wanted.includes.push(self.cloud.spf_include());
         }
-        for way in &self.ways {
-            match way {
-                Way::ExchangeOnline(cloud) => wanted.includes.push(cloud.spf_include()),
-                Way::Direct { address: Some(address), .. } => wanted.addresses.push(*address),
-                Way::Direct { address: None, .. } => wanted.addresses.extend(&self.addresses),
-            }
-        }
+        self.ways.iter().for_each(|way| wanted.add(way));
         wanted.includes.sort_unstable();
         wanted.includes.dedup();
         wanted.addresses.sort_unstable();

@@ -13,7 +13,7 @@ use crate::dmarc::{self, Strictness, Tree};
 use crate::dns::Dns;
 use crate::doctor::{Signature, Way};
 use crate::domain::DomainName;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::spf::{self, AddressResult, Walk, Wanted};
 
 /// A message to come.
@@ -117,31 +117,24 @@ async fn spf_verdict(dns: &Dns, sending: &Sending, author: &Tree, causes: &mut V
     if result != Outcome::Pass {
         causes.extend(spf::faults(domain, &walk, &wanted));
         causes.extend(spf::missing(dns, domain, &walk, &wanted).await);
-        causes.extend(unset_address(&sending.way));
     }
     let words =
         if aligned { words } else { format!("{words}; but {domain} is not aligned with {}", sending.author_domain) };
     Verdict::new(result, aligned, words)
 }
 
-fn unset_address(way: &Way) -> Option<Finding> {
-    let unset = matches!(way, Way::Direct { address: None, .. });
-    unset.then(|| {
-        Finding::note("spf-address-unset", "the address that receivers will see is not known")
-            .remedy("Set `addresses` of [dns] to the relay's public addresses; of a smart host, ask whoever runs it.")
-    })
-}
-
 fn wanted(way: &Way) -> Wanted {
-    match way {
-        Way::ExchangeOnline(cloud) => Wanted { includes: vec![cloud.spf_include()], addresses: Vec::new() },
-        Way::Direct { address, .. } => Wanted { includes: Vec::new(), addresses: address.iter().copied().collect() },
-    }
+    let mut wanted = Wanted::default();
+    wanted.add(way);
+    wanted
 }
 
 fn by_include(domain: &DomainName, walk: &Walk, cloud: Cloud) -> (Outcome, String) {
     let include = cloud.spf_include();
     match walk.reaches(include) {
+        Some(reached) if reached.after_trouble => {
+            (Outcome::Unknown, format!("SPF of {domain} could not be looked up as far as include:{include}"))
+        }
         Some(reached) if reached.in_time && !walk.own_record_is_broken(domain) => {
             (Outcome::Pass, format!("SPF of {domain} includes {include}"))
         }
@@ -241,9 +234,9 @@ impl Verdict {
 async fn own_signature(dns: &Dns, signature: &Signature, aligned: bool, causes: &mut Vec<Finding>) -> Verdict {
     let (domain, own) = (&signature.domain, &signature.selector);
     let facts = dkim::facts(dns, domain, &own.selector).await;
-    let finding = dkim::own_finding(dns, domain, own, &facts).await;
-    let (result, words) = match (&facts.key, finding.id) {
-        (_, "dkim-own-ok") => (Outcome::Pass, format!("the relay signs as {domain}, and its key is published")),
+    let finding = dkim::own_finding(domain, own, &facts);
+    let (result, words) = match (&facts.key, finding.severity) {
+        (_, Severity::Ok) => (Outcome::Pass, format!("the relay signs as {domain}, and its key is published")),
         (KeyState::Unknown(_), _) => (Outcome::Unknown, format!("the key of {domain} could not be looked up")),
         _ => (Outcome::Fail, format!("the relay signs as {domain}, but {}", finding.what)),
     };
@@ -270,6 +263,10 @@ fn dmarc_verdict(
         };
         return match author.policy() {
             Some(_) => Verdict::new(Outcome::Pass, true, by),
+            None if author.trouble.is_some() => {
+                causes.extend(dmarc::trouble(author));
+                Verdict::new(Outcome::Unknown, true, format!("{by}, but the policy of {domain} could not be looked up"))
+            }
             None => {
                 causes.extend(dmarc::findings(domain, author));
                 Verdict::new(Outcome::None, true, format!("{by}, but {domain} has no DMARC policy that says so"))

@@ -52,7 +52,7 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName, cloud: Cloud) -> MxRe
                 .remedy("Mind the spelling; see whether the domain is still registered and delegated."),
         ),
         Answer::NoData => only(
-            Finding::warning("mx-missing", format!("{domain} has no MX record: replies and reports to its senders are lost"))
+            Finding::warning("mx-missing", format!("{domain} has no MX record: replies and reports go to a host of that name, if there is one, else nowhere"))
                 .remedy(
                     "Publish the MX record that the Microsoft 365 admin center names for the domain (Settings > Domains). If \
                      nobody there reads mail, say so by a null MX.",

@@ -5,6 +5,7 @@
 extern crate posthouse_config as config;
 
 mod bad;
+mod dns;
 mod good;
 mod plan;
 mod telling;

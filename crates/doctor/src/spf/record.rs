@@ -251,4 +251,13 @@ mod tests {
         }
         assert!(Record::parse("v=spf1 redirect=a.example redirect=b.example").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic_and_what_it_names_is_a_term_of_it(text in "v=spf1( [-+~?]?[a-z0-9:/.%{}=é]{0,12}){0,8}") {
+            if let Err(term) = Record::parse(&text) {
+                proptest::prop_assert!(text.split(' ').any(|part| part == term));
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::record::Qualifier;
 use super::walk::{Fault, Walk, walk};
 use super::{AddressResult, LOOKUPS, VOID_LOOKUPS, evaluate};
 use crate::dns::Dns;
+use crate::doctor::Way;
 use crate::domain::DomainName;
 use crate::finding::Finding;
 
@@ -21,6 +22,18 @@ pub(crate) struct Wanted {
     pub(crate) includes: Vec<&'static str>,
     /// Addresses that mail leaves from towards others.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Mail leaves from an address that nobody named.
+    pub(crate) unknown_address: bool,
+}
+
+impl Wanted {
+    pub(crate) fn add(&mut self, way: &Way) {
+        match way {
+            Way::ExchangeOnline(cloud) => self.includes.push(cloud.spf_include()),
+            Way::Direct { address: Some(address), .. } => self.addresses.push(*address),
+            Way::Direct { address: None, .. } => self.unknown_address = true,
+        }
+    }
 }
 
 /// The domain's SPF record.
@@ -105,11 +118,11 @@ pub(crate) fn faults(domain: &DomainName, walk: &Walk, wanted: &Wanted) -> Vec<F
 
 /// Who is not allowed to send and should be.
 pub(crate) async fn missing(dns: &Dns, domain: &DomainName, walk: &Walk, wanted: &Wanted) -> Vec<Finding> {
+    let mut findings: Vec<_> = wanted.unknown_address.then(unknown_address).into_iter().collect();
     if walk.record.is_none() {
-        return Vec::new();
+        return findings;
     }
-    let includes = wanted.includes.iter().filter_map(|include| missing_include(domain, walk, include, wanted));
-    let mut findings: Vec<_> = includes.collect();
+    findings.extend(wanted.includes.iter().filter_map(|include| missing_include(domain, walk, include, wanted)));
     for address in &wanted.addresses {
         findings.extend(address_finding(dns, domain, walk, *address, wanted).await);
     }
@@ -150,6 +163,14 @@ fn fault_finding(domain: &DomainName, walk: &Walk, fault: &Fault) -> Finding {
         )
         .remedy(whose(at)),
     }
+}
+
+fn unknown_address() -> Finding {
+    Finding::note(
+        "spf-address-unset",
+        "whether SPF passes cannot be told: the address that receivers will see is not known",
+    )
+    .remedy("Set `addresses` of [dns] to the relay's public addresses; of a smart host, ask whoever runs it.")
 }
 
 fn missing_include(domain: &DomainName, walk: &Walk, include: &str, wanted: &Wanted) -> Option<Finding> {
@@ -327,7 +348,7 @@ mod tests {
     #[test]
     fn a_fresh_record_names_includes_and_addresses() {
         let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        let wanted = Wanted { includes: vec!["spf.protection.outlook.com"], addresses };
+        let wanted = Wanted { includes: vec!["spf.protection.outlook.com"], addresses, unknown_address: false };
         assert_eq!(fresh(&wanted), "v=spf1 include:spf.protection.outlook.com ip4:192.0.2.1 ip6:2001:db8::1 -all");
     }
 }

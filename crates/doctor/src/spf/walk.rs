@@ -1,10 +1,14 @@
 //! The walk through a domain's SPF record and everything that it includes, as an evaluation that nothing ends would take it.
 //!
 //! In: a domain. Out: look-ups, those that found nothing, what was reached and at which cost, faults. RFC 7208, section 4.6.4.
-//! Bounded: a domain is not entered twice on one way down, and after [`QUESTIONS`] questions nothing is asked any more.
+//! Bounded: a domain is not entered twice on one way down; after [`QUESTIONS`] questions, or [`LONGEST`], nothing is asked any
+//! more.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::record::{Mechanism, Qualifier, Record, Target, is_spf};
 use super::{LOOKUPS, VOID_LOOKUPS};
@@ -13,6 +17,8 @@ use crate::domain::DomainName;
 
 /// Questions to the DNS in one walk. Every evaluator has given up long before.
 const QUESTIONS: u32 = 60;
+/// After this nothing is asked any more. RFC 7208, section 4.6.4, names it as the least that evaluators should allow.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// Why evaluators give up, or misread it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub(crate) struct Reached {
     pub(crate) domain: DomainName,
     /// Whether an evaluator gets that far: within the limits, and with no fault before.
     pub(crate) in_time: bool,
+    /// Whether something before it got no answer.
+    pub(crate) after_trouble: bool,
 }
 
 /// What was seen.
@@ -77,7 +85,7 @@ impl Walk {
 
 /// From the domain's record on.
 pub(crate) async fn walk(dns: &Dns, domain: &DomainName) -> Walk {
-    let mut walker = Walker { dns, questions: 0, way: Vec::new(), seen: Walk::default() };
+    let mut walker = Walker { dns, started: Instant::now(), questions: 0, way: Vec::new(), seen: Walk::default() };
     walker.enter(domain.clone(), Entry::Top).await;
     walker.seen
 }
@@ -109,6 +117,7 @@ impl Entry {
 
 struct Walker<'a> {
     dns: &'a Dns,
+    started: Instant,
     questions: u32,
     /// From the top down to here.
     way: Vec<DomainName>,
@@ -119,11 +128,12 @@ impl<'a> Walker<'a> {
     fn enter(&mut self, domain: DomainName, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if self.way.contains(&domain) {
-                return self.seen.faults.push(Fault::Loop { domain });
+                return self.fault(Fault::Loop { domain });
             }
             if entry != Entry::Top && entry.passes() {
                 let in_time = self.seen.alive();
-                self.seen.reached.push(Reached { domain: domain.clone(), in_time });
+                let after_trouble = self.seen.trouble.is_some();
+                self.seen.reached.push(Reached { domain: domain.clone(), in_time, after_trouble });
             }
             if let Some(record) = self.record(&domain, entry).await {
                 self.way.push(domain);
@@ -140,11 +150,11 @@ impl<'a> Walker<'a> {
         }
         let mut records = texts.into_iter().filter(|text| is_spf(text)).collect::<Vec<_>>();
         if records.len() > 1 {
-            self.seen.faults.push(Fault::Several { domain: domain.clone(), records: records.len() });
+            self.fault(Fault::Several { domain: domain.clone(), records: records.len() });
         }
         let Some(text) = (!records.is_empty()).then(|| records.swap_remove(0)) else {
             if entry != Entry::Top {
-                self.seen.faults.push(Fault::NoRecord { domain: domain.clone() });
+                self.fault(Fault::NoRecord { domain: domain.clone() });
             }
             return None;
         };
@@ -152,7 +162,7 @@ impl<'a> Walker<'a> {
         if entry == Entry::Top {
             self.seen.record = Some(text);
         }
-        parsed.map_err(|term| self.seen.faults.push(Fault::Syntax { domain: domain.clone(), term })).ok()
+        parsed.map_err(|term| self.fault(Fault::Syntax { domain: domain.clone(), term })).ok()
     }
 
     async fn follow(&mut self, record: Record, entry: Entry) {
@@ -215,6 +225,13 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Each is told once, however often it is come by.
+    fn fault(&mut self, fault: Fault) {
+        if !self.seen.faults.contains(&fault) {
+            self.seen.faults.push(fault);
+        }
+    }
+
     fn count(&mut self) {
         self.seen.lookups = self.seen.lookups.saturating_add(1);
     }
@@ -232,7 +249,11 @@ impl<'a> Walker<'a> {
         if self.questions > QUESTIONS {
             return None;
         }
-        match ask(self.dns).await.known() {
+        let answer = match self.started.elapsed() < LONGEST {
+            true => ask(self.dns).await,
+            false => Answer::Trouble("it takes too long altogether".to_owned()),
+        };
+        match answer.known() {
             Ok(found) => Some(found.unwrap_or_default()),
             Err(trouble) => {
                 self.seen.trouble.get_or_insert(trouble);

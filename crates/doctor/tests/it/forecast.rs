@@ -17,6 +17,10 @@ key._domainkey.relaxed.test TXT v=DKIM1; k=rsa; p=MIGf
 broken.test SERVFAIL
 _dmarc.broken.test TXT v=DMARC1; p=reject
 selector1._domainkey.broken.test SERVFAIL
+late.test TXT v=spf1 include:broken.test include:spf.protection.outlook.com -all
+_dmarc.late.test TXT v=DMARC1; p=none
+silent.test TXT v=spf1 include:spf.protection.outlook.com -all
+_dmarc.silent.test SERVFAIL
 two.test TXT v=spf1 include:spf.protection.outlook.com -all
 two.test TXT v=spf1 -all
 _dmarc.two.test TXT v=DMARC1; p=none
@@ -54,6 +58,8 @@ async fn spf_dkim_and_dmarc_are_told_beforehand() {
         (microsoft("relaxed.test", "relaxed.test"), (Fail, true), (Pass, false), Fail),
         (microsoft("broken.test", "broken.test"), (Unknown, true), (Unknown, true), Unknown),
         (microsoft("two.test", "two.test"), (Fail, true), (Pass, false), Fail),
+        (microsoft("late.test", "late.test"), (Unknown, true), (Pass, false), Unknown),
+        (microsoft("silent.test", "silent.test"), (Pass, true), (Pass, false), Unknown),
         (direct("strict.test", Some("192.0.2.1"), &[]), (Pass, true), (Nothing, false), Pass),
         (direct("strict.test", Some("192.0.2.2"), &[]), (Fail, true), (Nothing, false), Fail),
         (direct("strict.test", None, &[]), (Unknown, true), (Nothing, false), Unknown),

@@ -39,6 +39,17 @@ impl World {
     }
 }
 
+/// Many zones about `d.test` in one server: the nth is about `d.t<n>.test`, and so with all names of theirs.
+pub(crate) async fn worlds<'a>(zones: impl IntoIterator<Item = &'a str>) -> World {
+    let zones: Vec<_> = zones.into_iter().enumerate().map(|(n, zone)| nth(zone, n)).collect();
+    World::new(&zones.join("\n")).await
+}
+
+/// See [`worlds`].
+pub(crate) fn nth(text: &str, n: usize) -> String {
+    text.replace(".test", &format!(".t{n}.test"))
+}
+
 /// Long enough that a busy machine never makes a test fail; where time matters, it is moved.
 pub(crate) fn dns(server: &Server) -> Dns {
     Dns::new(&DnsSettings { servers: vec![server.address], timeout: Duration::from_secs(20) }).unwrap()
