@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "alert",
             "dkim",
+            "doctor",
             "inbound",
             "qmgr",
             "queue",

@@ -5,6 +5,7 @@
 mod budgets;
 mod clients;
 mod dkim;
+mod dns;
 mod files;
 mod listeners;
 mod login;
@@ -65,6 +66,7 @@ impl Checker<'_> {
             grace: limits.grace.duration(),
             dkim: self.dkim(file),
             plan: tenants.plan,
+            clients: Default::default(),
             lanes: tenants.lanes,
             routes: tenants.routes,
             watch: telling::watch(&file.watch.value),
@@ -72,6 +74,8 @@ impl Checker<'_> {
             expiring: listeners_certificate.into_iter().chain(tenants.expiring).collect(),
             reports: telling::reports(&file.reports.value, &hostname),
             alerts,
+            dns: self.dns(&file.dns.value),
+            sender_domains: dns::sender_domains(file),
             admin: self.admin(&file.admin.value, &data_dir),
             log: LogSettings {
                 filter: file.log.value.level.value.0.clone(),

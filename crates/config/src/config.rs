@@ -1,11 +1,13 @@
 //! The file as used: all values present and in range, one part for each component.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doctor::{DomainName, DomainQuestion, Way};
 use jiff::civil::Date;
+use m365::Cloud;
 use m365::limits::defaults;
 use queue::{LaneName, Plan, RetryPolicy, Routes};
 use secret::Secret;
@@ -52,6 +54,10 @@ pub struct Config {
     pub reports: qmgr::ReportSettings,
     /// Who is told of incidents.
     pub alerts: alert::Settings,
+    /// For the doctor.
+    pub dns: DnsSettings,
+    /// What is known of each sender domain: of whose tenant it is, and how its mail leaves.
+    pub sender_domains: Vec<SenderDomain>,
     /// For the admin API.
     pub admin: AdminSettings,
     /// For the logs.
@@ -60,6 +66,32 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// What the lanes that log in by token share: one application of one tenant each.
     pub(crate) applications: Vec<entra::Settings>,
+}
+
+/// How the DNS is asked, and about what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Whom, and how long.
+    pub resolver: doctor::DnsSettings,
+    /// Our public addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether sender domains are looked at while the relay runs.
+    pub warn: bool,
+}
+
+/// A sender domain of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderDomain {
+    /// Its name.
+    pub domain: DomainName,
+    /// Name of the tenant.
+    pub tenant: String,
+    /// The tenant's.
+    pub cloud: Cloud,
+    /// The tenant's, if the file names it (`contoso.onmicrosoft.com`).
+    pub initial_domain: Option<DomainName>,
+    /// How its mail leaves, as receivers see it: one for each of the tenant's paths, none twice.
+    pub ways: Vec<Way>,
 }
 
 /// How a lane reaches its next hop.
@@ -181,6 +213,21 @@ impl Config {
             ..lane.transport(&self.hostname, &sources)
         };
         Ok(self.lanes.iter().map(|lane| (lane.name.clone(), transport(lane))).collect())
+    }
+}
+
+impl Config {
+    /// What the doctor is asked about a domain. Of one that the file does not name nothing is known but our addresses; then the
+    /// cloud is the first tenant's.
+    pub fn question(&self, domain: DomainName) -> DomainQuestion {
+        let known = self.sender_domains.iter().find(|known| known.domain == domain);
+        let cloud = known.or(self.sender_domains.first()).map_or(Cloud::default(), |known| known.cloud);
+        DomainQuestion {
+            tenant_initial_domain: known.and_then(|known| known.initial_domain.clone()),
+            addresses: self.dns.addresses.clone(),
+            ways: known.map(|known| known.ways.clone()).unwrap_or_default(),
+            ..DomainQuestion::new(domain, cloud, self.hostname.clone())
+        }
     }
 }
 

@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use config::{AdminSettings, Application, Config, Expiring, ExpirySource, Lane, LaneAuth, LogSettings, WatchTimes};
+pub use config::{
+    AdminSettings, Application, Config, DnsSettings, Expiring, ExpirySource, Lane, LaneAuth, LogSettings, SenderDomain,
+    WatchTimes,
+};
 pub use problem::{Errors, Problem};
 pub use reference::reference_markdown;
 

@@ -1,6 +1,6 @@
 //! Values that are written as text, each checked once and of its own type from then on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -106,10 +106,17 @@ impl FromText for SocketAddr {
     }
 }
 
+impl FromText for IpAddr {
+    const IS: &'static str = "an IP address";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|_| is_not::<Self>(text, "for example \"203.0.113.10\" or \"2001:db8::10\""))
+    }
+}
+
 impl FromText for IpNet {
     const IS: &'static str = "a network";
     fn from_text(text: &str) -> Result<Self, Complaint> {
-        let net = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| Self::from(address)));
+        let net = text.parse().or_else(|_| text.parse().map(|address: IpAddr| Self::from(address)));
         let net: Self =
             net.map_err(|_| is_not::<Self>(text, "for example \"10.20.0.0/16\", \"fd00::/8\" or \"10.20.0.7\""))?;
         if net != net.trunc() {
@@ -163,7 +170,7 @@ pub(crate) struct HostName(pub(crate) String);
 impl FromText for HostName {
     const IS: &'static str = "a host name";
     fn from_text(text: &str) -> Result<Self, Complaint> {
-        let ascii = text.is_ascii() && is_domain(text) && text.parse::<std::net::IpAddr>().is_err();
+        let ascii = text.is_ascii() && is_domain(text) && text.parse::<IpAddr>().is_err();
         if !ascii {
             return Err(is_not::<Self>(text, "the relay's full name in DNS, for example \"relay.contoso.com\""));
         }
@@ -235,7 +242,7 @@ impl FromText for HostPort {
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let bad =
             || is_not::<Self>(text, "for example \"exchange.example:25\", \"192.0.2.1\" or \"[2001:db8::1]:587\"");
-        if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self { host: address.to_string(), port: None });
         }
         let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {

@@ -3,7 +3,7 @@
 mod signing;
 mod telling;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use entra::AssertionAlgorithm;
 use inbound::TlsMode;
@@ -60,6 +60,8 @@ table! {
         watch: Defaulted<Watch>, default "{}";
         /// How senders and owners are told what became of their mail.
         reports: Defaulted<Reports>, default "{}";
+        /// How the DNS is asked, and what of it is watched.
+        dns: Defaulted<Dns>, default "{}";
         /// Where `posthouse status` and its like, and monitoring, reach the relay.
         admin: Defaulted<Admin>, default "{}";
         /// What is logged.
@@ -327,6 +329,21 @@ table! {
         grace: Defaulted<Lasting<0, HOUR>>, default "\"30s\"";
     }
     planned "messages_per_minute", "messages_per_hour", "recipients_per_day";
+}
+
+table! {
+    /// How the DNS is asked what receivers will see of the sender domains: by `posthouse domain`, and while the relay runs.
+    Dns "[dns]" {
+        /// Recursive resolvers.
+        servers: Many<SocketAddr>, default "[]", otherwise "those of the system", example "[\"192.0.2.53:53\"]";
+        /// For one question, all attempts included.
+        timeout: Defaulted<Lasting<1, MINUTE>>, default "\"5s\"";
+        /// Our public addresses, as receivers see them. Where the relay sends straight to receivers, SPF must allow them; their names
+        /// (PTR) are looked at.
+        addresses: Many<IpAddr>, default "[]", example "[\"203.0.113.10\"]";
+        /// Look at the domain of each sender now and then, and log once what is wrong with it.
+        warn: Defaulted<bool>, default "true";
+    }
 }
 
 table! {

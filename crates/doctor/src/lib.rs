@@ -1,3 +1,33 @@
-//! Diagnosis: checks of what lies outside the relay, each finding with its remedy.
+//! Diagnosis: what the DNS tells receivers about a domain, each finding with its remedy.
 //!
-//! In: names and settings. Out: findings. Never: a change of anything, a message sent, a wait without a limit.
+//! In: a domain, the ways its mail goes, a resolver. Out: [`DomainReport`] (everything that stands there) and [`Forecast`]
+//! (would SPF, DKIM and DMARC pass for one sender and one way?), both made of [`Finding`]s whose ids are an interface.
+//! Never: a change of anything, a message sent, a wait without a limit, trouble taken for absence.
+
+mod addresses;
+mod cache;
+mod dkim;
+mod dmarc;
+mod dns;
+mod doctor;
+mod domain;
+mod finding;
+mod forecast;
+mod mx;
+mod policies;
+mod spf;
+mod tags;
+mod warned;
+
+pub use addresses::{AddressFacts, PtrReport};
+pub use dkim::{DkimReport, KeyState, SelectorFacts, TargetForm};
+pub use dmarc::{DmarcReport, Strictness};
+pub use dns::{Answer, Dns, DnsError, DnsSettings};
+pub use doctor::{Doctor, DomainQuestion, DomainReport, OwnSelector, Signature, Way};
+pub use domain::{DomainName, NotADomain};
+pub use finding::{Finding, Record, Severity};
+pub use forecast::{Forecast, Outcome, Sending, Verdict};
+pub use mx::{DaneReport, MxFacts, MxReport};
+pub use policies::MtaStsReport;
+pub use spf::SpfReport;
+pub use warned::Warned;

@@ -3,8 +3,10 @@
 //! Sources (read 2026-11-20): "Microsoft 365 URLs and IP address ranges" (worldwide, GCC High, DoD, 21Vianet); "DNS records
 //! for Office 365 GCC High", "DNS records for Office 365 DoD"; "National clouds" (Microsoft Entra ID); "Microsoft Graph:
 //! national cloud deployments"; "Authenticate an IMAP, POP or SMTP connection using OAuth".
+//! "Use DKIM for email in your custom domain" (both forms of DKIM targets).
 //! Weak spots: `smtp.office365.us` is what GCC High tenants use in practice, Microsoft's list of endpoints names only
-//! `outlook.office365.us`; China's MX suffix, SPF include and submission host are from logs. A token of one cloud is worth
+//! `outlook.office365.us`; China's MX suffix, SPF include, submission host and initial domains are from logs; where the
+//! newer DKIM targets of national clouds are is not known. A token of one cloud is worth
 //! nothing in another (`AADSTS900382`).
 
 use std::fmt;
@@ -121,7 +123,25 @@ impl Cloud {
             Self::China => "spf.protection.partner.outlook.cn",
         }
     }
+
+    /// What a tenant's initial domain ends in (`contoso.onmicrosoft.com`), and so the older targets of the DKIM selectors'
+    /// CNAME records (`selector1-contoso-com._domainkey.contoso.onmicrosoft.com`).
+    pub const fn initial_domain_suffix(self) -> &'static str {
+        match self {
+            Self::Worldwide => "onmicrosoft.com",
+            Self::GccHigh | Self::Dod => "onmicrosoft.us",
+            Self::China => "partner.onmschina.cn",
+        }
+    }
 }
+
+/// What the DKIM targets of domains added since May 2025 end in. Before it come the prefix of the tenant's initial domain and a
+/// label with a letter that differs: `selector1-contoso-com._domainkey.contoso.n-v1.dkim.mail.microsoft`. It has to be read
+/// from the tenant. "Use DKIM for email in your custom domain".
+pub const DKIM_SUFFIX_SINCE_2025: &str = "dkim.mail.microsoft";
+
+/// The selectors that Exchange Online signs with, one at a time. "Use DKIM for email in your custom domain".
+pub const DKIM_SELECTORS: [&str; 2] = ["selector1", "selector2"];
 
 impl fmt::Display for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,7 +17,7 @@ mod row;
 mod verdict;
 
 pub use catalogue::{Catalogue, TableError};
-pub use cloud::{Cloud, UnknownCloud};
+pub use cloud::{Cloud, DKIM_SELECTORS, DKIM_SUFFIX_SINCE_2025, UnknownCloud};
 pub use explain::{Certainty, Explanation, Origin, for_support};
 pub use own::OwnRefusal;
 pub use page::refusals_markdown;

@@ -6,6 +6,7 @@ extern crate posthouse_config as config;
 
 mod bad;
 mod dkim;
+mod dns;
 mod good;
 mod plan;
 mod telling;

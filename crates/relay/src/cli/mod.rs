@@ -4,6 +4,7 @@ mod alert;
 mod check;
 mod demo;
 mod demo_mail;
+mod domain;
 mod explain;
 mod operate;
 mod sandbox;
@@ -51,6 +52,7 @@ enum Command {
     Queue(show::Queue),
     Message(show::Message),
     Explain(explain::Explain),
+    Domain(domain::Domain),
     Retry(operate::Retry),
     Hold(operate::Hold),
     Release(operate::Release),
@@ -122,6 +124,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Queue(queue) => queue.run().await,
         Command::Message(message) => message.run().await,
         Command::Explain(explain) => explain.run().await,
+        Command::Domain(domain) => domain.run().await,
         Command::Retry(retry) => retry.run().await,
         Command::Hold(hold) => hold.run().await,
         Command::Release(release) => release.run().await,
