@@ -56,6 +56,9 @@ pub struct Recipient {
     /// ORCPT=
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orcpt: Option<OriginalRecipient>,
+    /// The copy for its client's archive: handed over in a transaction of its own, and nobody is told what became of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archive: bool,
     /// See there.
     pub state: RecipientState,
 }

@@ -371,6 +371,7 @@ mod tests {
             forward_path: ForwardPath::Postmaster,
             notify: None,
             orcpt: None,
+            archive: false,
             state: RecipientState::fresh(),
         };
         let origin = Origin {

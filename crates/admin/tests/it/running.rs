@@ -235,6 +235,7 @@ pub(crate) fn message(number: i64, sender: &str) -> Message {
         forward_path: path.parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     let new = NewMessage {

@@ -91,6 +91,7 @@ fn recipient(to: &ForwardPath) -> Recipient {
         forward_path: to.clone(),
         notify: Some(Notify { success: false, failure: false, delay: false }),
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     }
 }

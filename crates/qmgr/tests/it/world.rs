@@ -105,6 +105,7 @@ pub(crate) fn new_message(id: MessageId, now: Timestamp, to: &str, recipients: u
         forward_path: format!("<someone{n}@example.net>").parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     NewMessage {

@@ -201,6 +201,7 @@ async fn enqueued(spool: &spool::Embedded, now: Timestamp, config: &config::Conf
         forward_path: "<anna@example.com>".parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     let new = NewMessage {

@@ -51,6 +51,7 @@ pub fn new_message(id: MessageId, lane: &str, recipients: usize) -> NewMessage {
         forward_path: format!("<recipient{number}@example.org>").parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     NewMessage {

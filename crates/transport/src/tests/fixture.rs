@@ -46,6 +46,7 @@ pub(crate) fn message(recipients: &[&str]) -> Message {
         forward_path: path.parse().unwrap(),
         notify: None,
         orcpt: None,
+        archive: false,
         state: RecipientState::fresh(),
     };
     Message {

@@ -160,6 +160,7 @@ impl Relay {
             // Reports would be mail of their own.
             notify: Some(smtp::Notify { success: false, failure: false, delay: false }),
             orcpt: None,
+            archive: false,
             state: RecipientState::fresh(),
         };
         let message = NewMessage {
