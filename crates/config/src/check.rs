@@ -4,11 +4,13 @@
 
 mod budgets;
 mod clients;
+mod criteria;
 mod files;
 mod listeners;
 mod login;
 mod machine;
 mod paths;
+mod rights;
 mod telling;
 mod tenants;
 
@@ -40,8 +42,8 @@ impl Checker<'_> {
         let data_dir = self.resolve(&file.data_dir.value);
         let limits = &file.limits.value;
         let mut inbound = self.inbound(file, hostname.clone(), data_dir.clone());
-        inbound.clients = self.clients(file, &inbound);
         let tenants = self.tenants(&file.tenant);
+        inbound.clients = self.clients(file, &inbound, &tenants.plan);
         let alerts = self.alerts(file, &hostname, &tenants.plan);
         if file.client.is_absent() {
             self.sink.warn(
