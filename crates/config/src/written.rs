@@ -111,7 +111,7 @@ table! {
         /// every address in the header fields From and Sender. The null reverse-path is always allowed.
         senders: Many<Pattern>, default "[]", otherwise "any reverse-path in the tenants' domains", example "[\"*@contoso.com\"]";
         /// Tenant by which all its mail goes, whatever it sends as; its senders need then not be in the tenant's domains
-        /// (`senders = [\"*\"]`).
+        /// (`senders = ["*"]`).
         tenant: Optional<Name>, otherwise "the tenant whose domain it sends as", example "\"contoso\"";
         /// Path of that tenant by which all its mail goes. Without `tenant` where there is only one.
         path: Optional<Text>, otherwise "the tenant's first", example "\"on-premises\"";
