@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "dkim",
             "doctor",
             "inbound",
+            "message",
             "qmgr",
             "queue",
             "spool",

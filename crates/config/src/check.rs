@@ -4,6 +4,7 @@
 
 mod budgets;
 mod clients;
+mod criteria;
 mod dkim;
 mod dns;
 mod files;
@@ -11,6 +12,8 @@ mod listeners;
 mod login;
 mod machine;
 mod paths;
+mod rights;
+mod sending;
 mod telling;
 mod tenants;
 
@@ -42,8 +45,9 @@ impl Checker<'_> {
         let data_dir = self.resolve(&file.data_dir.value);
         let limits = &file.limits.value;
         let mut inbound = self.inbound(file, hostname.clone(), data_dir.clone());
-        inbound.clients = self.clients(file, &inbound);
         let tenants = self.tenants(&file.tenant);
+        inbound.clients = self.clients(file, &inbound, &tenants.plan);
+        let clients = self.sending(file, &inbound.clients, &tenants);
         let alerts = self.alerts(file, &hostname, &tenants.plan);
         if file.client.is_absent() {
             self.sink.warn(
@@ -66,7 +70,7 @@ impl Checker<'_> {
             grace: limits.grace.duration(),
             dkim: self.dkim(file),
             plan: tenants.plan,
-            clients: Default::default(),
+            clients,
             lanes: tenants.lanes,
             routes: tenants.routes,
             watch: telling::watch(&file.watch.value),

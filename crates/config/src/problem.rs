@@ -101,6 +101,10 @@ impl Sink {
         let problem = self.problem(place, Complaint::new(what, remedy));
         self.warnings.push((place, problem));
     }
+    /// From 1.
+    pub(crate) fn line(&self, place: Place) -> Option<usize> {
+        place.0.map(|offset| self.line_and_column(offset).0)
+    }
     /// Errors so far.
     pub(crate) fn count(&self) -> usize {
         self.errors.len()

@@ -49,6 +49,8 @@ pub(crate) struct Table {
     pub(crate) keys: &'static [Key],
     /// Keys that later versions will know.
     pub(crate) planned: &'static [&'static str],
+    /// Keys that earlier versions knew, and what to write in their place.
+    pub(crate) gone: &'static [(&'static str, &'static str)],
 }
 
 /// A key's words.
@@ -78,6 +80,7 @@ macro_rules! table {
             )*
         }
         $(planned $($planned:literal),* ;)?
+        $(gone $($gone:literal => $instead:literal),* ;)?
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug)]
@@ -92,7 +95,7 @@ macro_rules! table {
                 heading: $heading,
                 doc: &[$($doc),*],
                 keys: &[$( $crate::read::Key {
-                    name: stringify!($key),
+                    name: $crate::read::key_name(stringify!($key)),
                     doc: &[$($key_doc),*],
                     default: $crate::read::table!(@maybe $($default)?),
                     otherwise: $crate::read::table!(@maybe $($otherwise)?),
@@ -101,6 +104,7 @@ macro_rules! table {
                     sort: <$field as $crate::read::Field>::sort,
                 }, )*],
                 planned: &[$($($planned),*)?],
+                gone: &[$($(($gone, $instead)),*)?],
             };
 
             /// The table itself; unknown keys are noted.
@@ -110,7 +114,7 @@ macro_rules! table {
                 sink: &mut $crate::problem::Sink,
             ) -> Self {
                 let mut entries = $crate::read::Entries::new(&Self::TABLE, table, place, sink);
-                Self { place, $( $key: entries.take(stringify!($key)), )* }
+                Self { place, $( $key: entries.take($crate::read::key_name(stringify!($key))), )* }
             }
         }
 
@@ -133,6 +137,14 @@ macro_rules! table {
 }
 pub(crate) use table;
 
+/// Words of Rust can be keys too.
+pub(crate) const fn key_name(identifier: &'static str) -> &'static str {
+    match identifier.as_bytes() {
+        [b'r', b'#', ..] => identifier.split_at(2).1,
+        _ => identifier,
+    }
+}
+
 /// A table that is being read.
 pub(crate) struct Entries<'a, 'i> {
     known: &'static Table,
@@ -150,7 +162,10 @@ impl<'a, 'i> Entries<'a, 'i> {
         for key in table.keys() {
             let name = key.get_ref().as_ref();
             if !known.keys.iter().any(|k| k.name == name) {
-                meant.extend(nearest(name, known.keys.iter().map(|key| key.name)));
+                // What is gone was not meant to be another key.
+                let names =
+                    known.keys.iter().map(|key| key.name).filter(|_| known.gone.iter().all(|(g, _)| *g != name));
+                meant.extend(nearest(name, names));
                 sink.complain(Place(Some(key.span().start)), unknown(known, name));
             }
         }
@@ -187,6 +202,9 @@ fn unknown(table: &Table, key: &str) -> Complaint {
             format!("`{key}` in {} is not supported by this version yet", table.heading),
             "take it out; a key that does nothing would only look as if it did",
         );
+    }
+    if let Some((_, instead)) = table.gone.iter().find(|(gone, _)| *gone == key) {
+        return Complaint::new(format!("`{key}` in {} is no more", table.heading), *instead);
     }
     let what = format!("unknown key `{key}` in {}", table.heading);
     match nearest(key, table.keys.iter().map(|key| key.name)) {
@@ -325,6 +343,30 @@ impl<T: Read> Read for Vec<At<T>> {
             T::read(item.get_ref(), &Spot { key: at.key, place }, sink).map(|value| At { value, place })
         };
         Some(list.iter().filter_map(read).collect())
+    }
+}
+
+/// A table whose keys are free: texts, and the texts that they stand for.
+#[derive(Clone, Debug)]
+pub(crate) struct Map(pub(crate) Vec<(At<String>, At<String>)>);
+
+impl Read for Map {
+    fn sort() -> Sort {
+        Sort::Value("table of texts".to_owned())
+    }
+    fn read(value: &DeValue<'_>, at: &Spot<'_>, sink: &mut Sink) -> Option<Self> {
+        let mut pairs = Vec::new();
+        for (key, value) in as_table(value, at, sink)? {
+            let place = Place(Some(value.span().start));
+            match value.get_ref().as_str() {
+                Some(text) => pairs.push((
+                    At { value: key.get_ref().to_string(), place: Place(Some(key.span().start)) },
+                    At { value: text.to_owned(), place },
+                )),
+                None => sink.complain(place, wrong_type(key.get_ref(), "a text in quotes", value.get_ref())),
+            }
+        }
+        Some(Self(pairs))
     }
 }
 

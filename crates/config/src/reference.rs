@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use inbound::{Condition, Criteria, Criterion};
+
 use crate::read::{Key, Sort, Table};
 use crate::secrets::Source;
-use crate::written::File;
+use crate::written::{Client, File};
 
 const HEAD: &str = "\
 # The configuration file
@@ -74,10 +76,43 @@ fn section(page: &mut String, table: &Table, title: &str) {
             add(page, format_args!("  Example: `{} = {example}`\n", key.name));
         }
     }
+    if table.heading == Client::TABLE.heading {
+        add(page, format_args!("\n{}", truth_table()));
+    }
     if !table.planned.is_empty() {
         let planned: Vec<_> = table.planned.iter().map(|name| format!("`{name}`")).collect();
         add(page, format_args!("\nFor later versions, and errors in this one: {}.\n", planned.join(", ")));
     }
+}
+
+/// Conditions that the truth table shows: without `match`, and some with it.
+const CONDITIONS: [&str; 4] =
+    ["network or user", "network and user", "network and (user or certificate)", "(network or user) and listener"];
+
+/// What `match` comes to, row by row. Each row is asked of the code that asks for every session.
+fn truth_table() -> String {
+    let mut page = format!(
+        "Who is let in by which `match` (\"yes\": the criterion holds, or the client is let in). The first and the last column are \
+         also what holds without `match` where just these criteria are given.\n\n| network | user | certificate | listener | {} |\n\
+         |---|---|---|---|{}\n",
+        CONDITIONS.map(|text| format!("`{text}`")).join(" | "),
+        "---|".repeat(CONDITIONS.len())
+    );
+    let shown = [Criterion::Network, Criterion::User, Criterion::Certificate, Criterion::Listener];
+    let conditions = CONDITIONS.map(|text| text.parse::<Condition>().expect("the table's conditions are conditions"));
+    for row in 0..1 << shown.len() {
+        let held: Criteria = shown
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| row >> at & 1 == 1)
+            .map(|(_, criterion)| criterion)
+            .collect();
+        let word = |holds| if holds { "yes" } else { "–" };
+        let cells = shown.iter().map(|criterion| word(held.has(*criterion)));
+        let cells: Vec<_> = cells.chain(conditions.iter().map(|condition| word(condition.holds(held)))).collect();
+        add(&mut page, format_args!("| {} |\n", cells.join(" | ")));
+    }
+    page
 }
 
 fn about(key: &Key) -> String {

@@ -205,28 +205,92 @@ impl FromText for Address {
 
 /// `user@domain`, `*@domain`, `*@*.domain` or `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SenderPattern(pub(crate) String);
+pub(crate) struct Pattern {
+    pub(crate) text: String,
+    pub(crate) pattern: smtp::AddressPattern,
+}
 
-impl FromText for SenderPattern {
-    const IS: &'static str = "a sender pattern";
+impl FromText for Pattern {
+    const IS: &'static str = "an address pattern";
     fn from_text(text: &str) -> Result<Self, Complaint> {
         let domain = text.rsplit_once('@').map_or("contoso.com", |(_, domain)| domain);
-        let fits = text.parse::<smtp::AddressPattern>().is_ok() && is_domain(domain.trim_start_matches("*."));
-        if !fits {
-            return Err(is_not::<Self>(
-                text,
-                "one of \"user@domain\", \"*@domain\", \"*@*.domain\" (its subdomains) and \"*\" (all)",
-            ));
-        }
-        Ok(Self(text.to_owned()))
+        let pattern = text.parse().ok().filter(|_| is_domain(domain.trim_start_matches("*.")));
+        let remedy = "one of \"user@domain\", \"*@domain\", \"*@*.domain\" (its subdomains) and \"*\" (all)";
+        let pattern = pattern.ok_or_else(|| is_not::<Self>(text, remedy))?;
+        Ok(Self { text: text.to_owned(), pattern })
     }
 }
 
-impl SenderPattern {
+impl Pattern {
     /// The domain that it speaks of, and whether it means the domain's subdomains; `None`: all.
     pub(crate) fn domain(&self) -> Option<(&str, bool)> {
-        let (_, domain) = self.0.rsplit_once('@')?;
+        let (_, domain) = self.text.rsplit_once('@')?;
         Some(domain.strip_prefix("*.").map_or((domain, false), |domain| (domain, true)))
+    }
+}
+
+/// Which criteria of a client must hold together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Match(pub(crate) inbound::Condition);
+
+impl FromText for Match {
+    const IS: &'static str = "a condition";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let remedy = "the words network, user, certificate, helo and listener with `and`, `or` and parentheses, for example \
+                      \"network and (user or certificate)\"";
+        text.parse().map(Self).map_err(|error| Complaint::new(format!("cannot be \"{text}\": {error}"), remedy))
+    }
+}
+
+impl FromText for inbound::NamePattern {
+    const IS: &'static str = "a name or a pattern of names";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        text.parse().map_err(|_| is_not::<Self>(text, "a name, or \"*.contoso.com\" for all below contoso.com"))
+    }
+}
+
+impl FromText for inbound::CertificatePattern {
+    const IS: &'static str = "a certificate";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        let remedy = "its fingerprint, \"sha256:AB:CD:…\" (`openssl x509 -noout -fingerprint -sha256`), or a name in it, \
+                      \"printer.contoso.com\" or \"*.contoso.com\"";
+        text.parse().map_err(|error| Complaint::new(format!("is not {}: {error}", Self::IS), remedy))
+    }
+}
+
+/// How a rewritten message shows who it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Display(pub(crate) message::Template);
+
+impl FromText for Display {
+    const IS: &'static str = "a display name";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        message::Template::parse(text).map(Self).map_err(|error| is_not::<Self>(text, &error.to_string()))
+    }
+}
+
+/// Name of a header field that may be edited.
+#[derive(Clone, Debug)]
+pub(crate) struct Field(pub(crate) message::FieldName);
+
+impl FromText for Field {
+    const IS: &'static str = "a header field to edit";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        message::FieldName::parse(text).map(Self).map_err(|error| is_not::<Self>(text, &error.to_string()))
+    }
+}
+
+/// Name of the field that keeps the original From, or none.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept(pub(crate) Option<message::FieldName>);
+
+impl FromText for Kept {
+    const IS: &'static str = "a header field";
+    fn from_text(text: &str) -> Result<Self, Complaint> {
+        match text {
+            "" => Ok(Self(None)),
+            name => Field::from_text(name).map(|Field(name)| Self(Some(name))),
+        }
     }
 }
 
@@ -287,7 +351,7 @@ impl FromText for Argon2id {
         let hash =
             PasswordHash::new(text).ok().filter(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some());
         if hash.is_none() {
-            let remedy = "it starts with \"$argon2id$v=19$\"; `argon2 $(openssl rand -hex 8) -id -e` makes one from standard input";
+            let remedy = "it starts with \"$argon2id$v=19$\"; `posthouse password` makes one";
             return Err(Complaint::new(format!("is not {}", Self::IS), remedy));
         }
         Ok(Self(text.to_owned()))
@@ -357,7 +421,7 @@ mod tests {
             &["contoso", "-a.com", "a..b", "", "a b.c", "a_b.c"],
         );
         fits::<HostName>(&["relay.contoso.com", "localhost"], &["", "relay_1", "10.0.0.1", "a.b.", "é.fr"]);
-        fits::<SenderPattern>(
+        fits::<Pattern>(
             &["*", "*@contoso.com", "*@*.contoso.com", "billing@contoso.com"],
             &[
                 "",

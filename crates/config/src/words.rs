@@ -110,6 +110,15 @@ impl Words for Bounces {
     const WORDS: &'static [(&'static str, Self)] = &[("owner", Self::Owner), ("sender", Self::Sender)];
 }
 
+impl Words for inbound::Priority {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("urgent", Self::Urgent), ("normal", Self::Normal), ("as-marked", Self::AsMarked)];
+}
+
+impl Words for inbound::PlusAddresses {
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("strip", Self::Strip)];
+}
+
 impl Words for queue::Unconfirmed {
     const WORDS: &'static [(&'static str, Self)] = &[("resend", Self::Resend), ("hold", Self::Hold)];
 }

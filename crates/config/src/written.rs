@@ -6,18 +6,19 @@ mod telling;
 use std::net::{IpAddr, SocketAddr};
 
 use entra::AssertionAlgorithm;
-use inbound::TlsMode;
+use inbound::{CertificatePattern, NamePattern, PlusAddresses, Priority, TlsMode};
 use ipnet::IpNet;
 use m365::Cloud;
 use queue::Unconfirmed;
 use telemetry::LogFormat;
 use transport::{ClientTls, Rewrite, SmtpKind};
 
-use crate::read::{At, Defaulted, Many, Optional, Required, table};
+use crate::read::{At, Defaulted, Many, Map, Optional, Required, table};
 use crate::secrets::SecretSource;
 use crate::units::{Lasting, Size, Whole};
 use crate::values::{
-    Address, Argon2id, Day, Domain, FilePath, HostName, HostPort, HttpsUrl, Name, SenderPattern, Text,
+    Address, Argon2id, Day, Display, Domain, Field, FilePath, HostName, HostPort, HttpsUrl, Kept, Match, Name, Pattern,
+    Text,
 };
 use crate::words::{Bounces, OneOf, SpoolKind};
 
@@ -40,7 +41,7 @@ table! {
         data_dir: Defaulted<FilePath>, default "\"/var/lib/posthouse\"";
         /// Where mail is taken in. At least one.
         listener: Many<Listener>, default "[]";
-        /// Who may relay, and as what. Whoever matches no entry is refused. The first that matches counts.
+        /// Who may relay, and as what. Whoever matches no entry is refused. The entry that matches most specifically counts.
         client: Many<Client>, default "[]";
         /// Microsoft 365 tenants, and how mail gets there. At least one.
         tenant: Many<Tenant>, default "[]";
@@ -86,27 +87,104 @@ table! {
 }
 
 table! {
-    /// A group of devices or applications that may relay: by their network, by user and password, or both.
+    /// A group of devices or applications that may relay: known by network, user, certificate, HELO name or listener, in any
+    /// combination. Of the entries that match, the most specific one counts: that which knows the client by the fingerprint of its
+    /// certificate, then by a name in it, then by its user, then by the longest prefix of its network, then by its name in HELO (a
+    /// whole name before a wildcard, a longer wildcard before a shorter), then by its listener. Two entries that some client could
+    /// match alike are an error.
     Client "[[client]]" {
         /// In logs, refusals and stories.
         name: Required<Name>, example "\"printers\"";
         /// Networks or single addresses that it connects from. Of public networks only single
-        /// IPv4 addresses and IPv6 links (/64) can do without `users` and `require_both`.
+        /// IPv4 addresses and IPv6 links (/64) are enough without user or certificate.
         networks: Many<IpNet>, default "[]", example "[\"10.20.0.0/16\"]";
         /// Users that it may log in as.
         users: Many<User>, default "[]", example "[{ name = \"erp\", password = { file = \"erp.pass\" } }]";
-        /// With both networks and users: whether both are needed, or one is enough.
-        require_both: Defaulted<bool>, default "false";
-        /// Reverse-paths that it may use: `user@domain`, `*@domain`, `*@*.domain` or `*`. The null reverse-path is always allowed.
-        senders: Many<SenderPattern>, default "[]", otherwise "any address in the tenants' domains", example "[\"*@contoso.com\"]";
+        /// Certificates that it may show in its TLS handshake: by fingerprint, whoever made them and however old they are; or by a
+        /// name in them (DNS names and common name, `*.domain` for all below it), if they lead to `client_ca` of `[tls]` and are
+        /// valid. Listeners ask for a certificate only while some client has this key.
+        certificates: Many<CertificatePattern>, default "[]", example "[\"printer.contoso.com\", \"*.devices.contoso.com\"]";
+        /// Names that it may give in EHLO or HELO, `*.domain` for all below it. Anybody can give any name: this narrows, and
+        /// never lets in by itself.
+        helo: Many<NamePattern>, default "[]", example "[\"*.devices.contoso.com\"]";
+        /// Listeners that it may come to, by their names. This narrows as well.
+        listeners: Many<Name>, default "[]", example "[\"office\"]";
+        /// Which of the criteria above must hold together: the words `network`, `user`, `certificate`, `helo` and `listener` with
+        /// `and`, `or` and parentheses; `and` binds closer. It names each criterion that is given, and no other.
+        r#match: Optional<Match>, otherwise "one of network, user and certificate, and each of helo and listener, as far as they are given", example "\"network and (user or certificate)\"";
+        /// Whether it must use TLS.
+        require_tls: Defaulted<bool>, default "false";
+        /// What it may send as: `user@domain`, `*@domain`, `*@*.domain` or `*`. Holds for the reverse-path and, if it is given, for
+        /// every address in the header fields From and Sender. The null reverse-path is always allowed.
+        senders: Many<Pattern>, default "[]", otherwise "any reverse-path in the tenants' domains", example "[\"*@contoso.com\"]";
+        /// Tenant by which all its mail goes, whatever it sends as; its senders need then not be in the tenant's domains
+        /// (`senders = ["*"]`).
+        tenant: Optional<Name>, otherwise "the tenant whose domain it sends as", example "\"contoso\"";
+        /// Path of that tenant by which all its mail goes. Without `tenant` where there is only one.
+        path: Optional<Text>, otherwise "the tenant's first", example "\"on-premises\"";
+        /// What it may send to, in the same form as `senders`.
+        recipients: Many<Pattern>, default "[]", otherwise "anything", example "[\"*@contoso.com\", \"support@vendor.example\"]";
+        /// Whether it may send to nothing but `domains` and `internal_domains` of its tenant: that of `tenant`, else all.
+        internal_only: Defaulted<bool>, default "false";
+        /// Addresses and domains that have become others. An address comes before its domain; `*` on the right keeps the local-part.
+        /// The rules for recipients see the new address.
+        recipient_map: Defaulted<Map>, default "{}", example "{ \"old@contoso.com\" = \"new@contoso.com\", \"*@old.example\" = \"*@contoso.com\" }";
+        /// `strip`: `anna+alarm@contoso.com` goes to `anna@contoso.com`, before `recipient_map` and the rules for recipients. `keep`: it
+        /// stays as it is.
+        plus_addresses: Defaulted<OneOf<PlusAddresses>>, default "\"keep\"";
+        /// When the sender of its mail is rewritten, as `rewrite` of a path says it.
+        rewrite: Optional<OneOf<Rewrite>>, otherwise "the path's", example "\"always\"";
+        /// What its senders are rewritten to.
+        rewrite_to: Optional<Address>, otherwise "the mailbox of the path", example "\"scan@contoso.com\"";
+        /// How a rewritten message shows who it was.
+        rewritten: Defaulted<Rewritten>, default "{}";
+        /// Header fields to add, replace or remove on the way out.
+        headers: Defaulted<Headers>, default "{}";
+        /// Mailbox that gets a copy of each message. What becomes of the copy is never reported to the sender; messages with the
+        /// null reverse-path have none.
+        archive: Optional<Address>, example "\"journal@contoso.com\"";
         /// Mailbox of whoever answers for it: devices cannot read mail.
         owner: Optional<Address>, example "\"it@contoso.com\"";
         /// Who is told when its mail bounces or is delayed: `owner`, or `sender` (the reverse-path of each message).
         bounces: Optional<OneOf<Bounces>>, otherwise "`owner` if there is one, else `sender`", example "\"owner\"";
         /// Largest message that it may send.
         size: Optional<Size<KIB, { 150 * MIB }>>, otherwise "`message_size` of `[limits]`", example "\"10 MiB\"";
-        /// All its mail is urgent.
-        urgent: Defaulted<bool>, default "false";
+        /// Recipients of a message.
+        recipients_per_message: Optional<Whole<1, 10_000>>, otherwise "`recipients` of `[limits]`", example "20";
+        /// Recipients in any 24 hours, counted when a message is accepted. A restart begins to count anew: this keeps a device that
+        /// has run wild from the budgets of the path, which are kept across restarts.
+        recipients_per_day: Optional<Whole<1, 100_000_000>>, otherwise "no limit", example "500";
+        /// Messages in any 60 seconds, counted in the same way.
+        messages_per_minute: Optional<Whole<1, 10_000_000>>, otherwise "no limit", example "10";
+        /// `urgent`: all its mail is. `normal`: none is, whatever it says. `as-marked`: what its header section calls so.
+        priority: Defaulted<OneOf<Priority>>, default "\"as-marked\"";
+    }
+    gone "require_both" => "in place of require_both = true write match = \"network and user\"",
+        "urgent" => "in place of urgent = true write priority = \"urgent\"";
+}
+
+table! {
+    /// How a message whose sender was rewritten shows who it was. The same for every message, so that threads hold.
+    Rewritten "[client.rewritten]" {
+        /// The display name: `{name}` (the display name, else the address), `{address}`, `{local}`, `{domain}`, `{client}` and any
+        /// other text.
+        display: Defaulted<Display>, default "\"{name}\"", example "\"{name} via {client}\"";
+        /// Answers go to who it was: Reply-To, where the message has none.
+        reply_to: Defaulted<bool>, default "true";
+        /// The field that keeps From as it was, `""` for none.
+        field: Defaulted<Kept>, default "\"X-Original-From\"";
+    }
+}
+
+table! {
+    /// Fields of the header section. Those that say who sent a message, where it passed and what its parts are cannot be touched.
+    Headers "[client.headers]" {
+        /// One more of each, unless it is there with this value.
+        add: Defaulted<Map>, default "{}", example "{ X-Department = \"Finance\" }";
+        /// The only one of its name afterwards.
+        replace: Defaulted<Map>, default "{}", example "{ Organization = \"Contoso\" }";
+        /// None of these names afterwards.
+        remove: Many<Field>, default "[]", example "[\"X-Mailer\"]";
     }
 }
 
@@ -117,7 +195,7 @@ table! {
         name: Required<Text>, example "\"erp\"";
         /// The password.
         password: Optional<SecretSource>, example "{ file = \"erp.pass\" }";
-        /// Its argon2id hash, as a PHC string.
+        /// Its argon2id hash, as `posthouse password` prints it (a PHC string).
         password_hash: Optional<Argon2id>, example "\"$argon2id$v=19$m=19456,t=2,p=1$…\"";
     }
 }
@@ -165,7 +243,7 @@ table! {
         /// Its other addresses. Exchange Online lets it send as them after `Set-OrganizationConfig -SendFromAliasEnabled $true`.
         aliases: Many<Address>, default "[]", example "[\"scan@contoso.com\"]";
         /// Addresses on which it was granted SendAs (`Add-RecipientPermission`): `user@domain`, `*@domain`, `*@*.domain` or `*`.
-        granted: Many<SenderPattern>, default "[]", example "[\"*@contoso.com\"]";
+        granted: Many<Pattern>, default "[]", example "[\"*@contoso.com\"]";
     }
 }
 
@@ -261,8 +339,10 @@ table! {
         certificate: Optional<FilePath>, example "\"/etc/posthouse/relay.pem\"";
         /// Its private key, PEM.
         key: Optional<FilePath>, example "\"/etc/posthouse/relay.key\"";
+        /// Authorities that vouch for the names in clients' certificates, PEM. Needed where `certificates` of a client has names.
+        client_ca: Optional<FilePath>, example "\"/etc/posthouse/devices-ca.pem\"";
     }
-    planned "minimum", "client_ca";
+    planned "minimum";
 }
 
 table! {

@@ -1,239 +1,343 @@
-//! Who may relay, and as what.
+//! Who may relay, by which client entry, and what that entry demands first.
 //!
-//! In: the peer's address, the user that AUTH proved, a reverse-path. Out: the client entry and the lane, or a refusal that
-//! says what the administrator must add. There is no exception, loopback included.
+//! In: what is known of a session. Out: the entry that fits it most specifically, or a refusal that says what the administrator
+//! must add or the device must do. There is no exception, loopback included.
 
-use std::net::IpAddr;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net};
-use queue::{LaneName, Routes};
-use smtp::{AddressPattern, AddressPatternError, EnhancedStatus, ForwardPath, Reply, ReversePath};
+use ipnet::IpNet;
+use queue::LaneName;
+use smtp::{AddressPattern, EnhancedStatus, ForwardPath, Mailbox, Reply};
 
-use crate::ClientEntry;
-use crate::logins::User;
+use crate::condition::Criterion;
+use crate::incoming::{Refusal, too_large};
+use crate::matching::{Facts, Matcher, Specificity};
+use crate::usage::Usage;
+use crate::{ClientEntry, PlusAddresses, Priority, RecipientMap};
 
-const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+pub(crate) const DENIED: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+const SECURITY: EnhancedStatus = EnhancedStatus::new(5, 7, 0);
+/// Entries that one line of the log tells of.
+const TOLD: usize = 8;
 
-/// A client entry, ready to be asked.
+/// A client entry, ready to be asked. Its rights are in `rights`, what it has used up in `usage`.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Arc<str>,
     pub(crate) size: u64,
-    pub(crate) urgent: bool,
+    pub(crate) priority: Priority,
     pub(crate) report_to: Option<ForwardPath>,
-    networks: Vec<IpNet>,
-    has_users: bool,
-    require_both: bool,
-    senders: Vec<AddressPattern>,
+    pub(crate) archive: Option<Mailbox>,
+    pub(crate) lane: Option<LaneName>,
+    pub(crate) senders: Vec<AddressPattern>,
+    pub(crate) recipients: Vec<AddressPattern>,
+    /// Lower case.
+    pub(crate) internal_only: Option<Vec<String>>,
+    pub(crate) recipient_map: RecipientMap,
+    pub(crate) plus_addresses: PlusAddresses,
+    pub(crate) recipients_per_message: Option<u64>,
+    pub(crate) usage: Usage,
+    require_tls: bool,
+    matcher: Matcher,
 }
 
 impl Entry {
-    fn new(settings: &ClientEntry, message_size: u64) -> Result<Self, AddressPatternError> {
-        Ok(Self {
+    pub(crate) fn new(settings: &ClientEntry, message_size: u64) -> Self {
+        let lower = |domains: &Vec<String>| domains.iter().map(|domain| domain.to_lowercase()).collect();
+        Self {
             name: settings.name.as_str().into(),
             size: settings.size.unwrap_or(message_size).min(message_size),
-            urgent: settings.urgent,
+            priority: settings.priority,
             report_to: settings.report_to.clone(),
-            networks: settings.networks.iter().map(as_peers_come).collect(),
-            has_users: !settings.users.is_empty(),
-            require_both: settings.require_both,
-            senders: settings.senders.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn lets_in(&self, peer: IpAddr, is_user: bool) -> bool {
-        let network = self.networks.iter().any(|network| network.contains(&peer));
-        match (self.networks.is_empty(), self.has_users) {
-            (false, true) if self.require_both => network && is_user,
-            _ => network || is_user,
+            archive: settings.archive.clone(),
+            lane: settings.lane.clone(),
+            senders: settings.senders.clone(),
+            recipients: settings.recipients.clone(),
+            internal_only: settings.internal_only.as_ref().map(lower),
+            recipient_map: settings.recipient_map.clone(),
+            plus_addresses: settings.plus_addresses,
+            recipients_per_message: settings.recipients_per_message,
+            usage: Usage::new(settings.messages_per_minute, settings.recipients_per_day),
+            require_tls: settings.require_tls,
+            matcher: Matcher::new(settings),
         }
     }
+
+    /// SIZE of MAIL.
+    pub(crate) fn has_room_for(&self, size: Option<u64>) -> Result<(), Refusal> {
+        if size.is_some_and(|size| size > self.size) {
+            return Err(too_large(&self.name, self.size));
+        }
+        Ok(())
+    }
+
+    /// TLS comes before anything else that it may do.
+    pub(crate) fn demand(&self, facts: &Facts<'_>) -> Result<(), Reply> {
+        if !self.require_tls || facts.tls {
+            return Ok(());
+        }
+        let text = format!("Send STARTTLS first: require_tls of the [[client]] entry \"{}\" demands it", self.name);
+        Err(Reply::new(530, SECURITY, text))
+    }
 }
 
-/// Peers with IPv4 come as IPv4, whatever the socket: so must networks.
-fn as_peers_come(network: &IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return *network };
-    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
-    let ipv4 = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
-    ipv4.map_or(*network, IpNet::V4)
-}
-
-/// All client entries, in the order of the file.
+/// All client entries.
 #[derive(Debug)]
 pub(crate) struct Admission {
     entries: Vec<Arc<Entry>>,
 }
 
+/// An entry and how well it fits a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit<'a> {
+    pub(crate) entry: &'a Arc<Entry>,
+    pub(crate) specificity: Specificity,
+    pub(crate) lets_in: bool,
+}
+
 impl Admission {
-    pub(crate) fn new(clients: &[ClientEntry], message_size: u64) -> Result<Self, AddressPatternError> {
-        let entries = clients.iter().map(|client| Entry::new(client, message_size).map(Arc::new));
-        Ok(Self { entries: entries.collect::<Result<_, _>>()? })
+    pub(crate) fn new(clients: &[ClientEntry], message_size: u64) -> Self {
+        Self { entries: clients.iter().map(|client| Arc::new(Entry::new(client, message_size))).collect() }
     }
 
-    /// The first entry that lets this peer in.
-    pub(crate) fn entry(&self, peer: IpAddr, user: Option<&User>) -> Result<&Arc<Entry>, Reply> {
-        let is_user = |at: usize| user.is_some_and(|user| user.entry == at);
-        let mut entries = self.entries.iter().enumerate();
-        match entries.find(|(at, entry)| entry.lets_in(peer, is_user(*at))) {
-            Some((_, entry)) => Ok(entry),
-            None => Err(self.stranger(peer, user)),
+    /// The entry that lets this session in and fits it most specifically.
+    pub(crate) fn entry(&self, facts: &Facts<'_>) -> Result<&Arc<Entry>, Reply> {
+        let mut best: Option<Fit<'_>> = None;
+        let mut equal = None;
+        for fit in self.fits(facts).filter(|fit| fit.lets_in) {
+            match best {
+                Some(before) if fit.specificity < before.specificity => {}
+                Some(before) if fit.specificity == before.specificity => equal = Some(fit),
+                _ => (best, equal) = (Some(fit), None),
+            }
+        }
+        match (best, equal) {
+            (Some(best), None) => Ok(best.entry),
+            (Some(best), Some(equal)) => Err(ambiguous(&best, &equal)),
+            (None, _) => Err(self.stranger(facts)),
         }
     }
 
-    fn stranger(&self, peer: IpAddr, user: Option<&User>) -> Reply {
-        let network = IpNet::from(peer);
-        let text = match user {
-            Some(user) => format!(
-                "relaying denied: user {} may not relay from {peer}; its [[client]] entry would need \"{network}\" in networks",
+    /// Every entry with how it fits, in the order of the file.
+    pub(crate) fn fits<'a>(&'a self, facts: &Facts<'_>) -> impl Iterator<Item = Fit<'a>> {
+        self.entries.iter().enumerate().map(|(at, entry)| {
+            let specificity = entry.matcher.specificity(at, facts);
+            Fit { entry, specificity, lets_in: entry.matcher.lets_in(&specificity) }
+        })
+    }
+
+    /// For the log: the entries that came nearest, what of each held, and what it asks for.
+    pub(crate) fn considered(&self, facts: &Facts<'_>) -> String {
+        let mut fits: Vec<_> = self.fits(facts).collect();
+        fits.sort_by_key(|fit| std::cmp::Reverse((fit.lets_in, fit.specificity.criteria().len(), fit.specificity)));
+        let mut text = String::new();
+        for fit in fits.iter().take(TOLD) {
+            let _ = write!(text, "{}{}", if text.is_empty() { "" } else { "; " }, fit.words());
+        }
+        if fits.len() > TOLD {
+            let _ = write!(text, "; and {} more", fits.len() - TOLD);
+        }
+        text
+    }
+
+    /// Who could be let in by proving more is told so; all others learn their address and the key, no entry's name.
+    fn stranger(&self, facts: &Facts<'_>) -> Reply {
+        let Facts { peer, helo, listener, .. } = facts;
+        let network = IpNet::from(*peer);
+        let fits: Vec<_> = self.fits(facts).collect();
+        let with = |criterion| fits.iter().any(|fit| fit.entry.matcher.would_let_in(&fit.specificity, criterion));
+        let (login, certificate) = (facts.user.is_none() && with(Criterion::User), with(Criterion::Certificate));
+        if login || certificate {
+            return authentication_required(facts, login, certificate);
+        }
+        if let Some(user) = facts.user {
+            let text = format!(
+                "relaying denied: user {} may not relay from {peer}; its [[client]] entry would need \"{network}\" in networks, \
+                 or another match",
                 user.name
-            ),
-            None if self.entries.iter().any(|entry| entry.has_users) => format!(
-                "relaying denied: no client entry of this relay lets {peer} in; log in with AUTH, or have its administrator \
-                 add [[client]] networks = [\"{network}\"]"
-            ),
-            None => format!(
+            );
+            return Reply::new(550, DENIED, text);
+        }
+        let known = fits.iter().any(|fit| fit.specificity.criteria().has(Criterion::Network));
+        let text = if known {
+            format!(
+                "relaying denied: no client entry of this relay lets {peer} in as {} at listener {listener}; helo, listeners or \
+                 match of its [[client]] entry must allow it",
+                shown(helo)
+            )
+        } else {
+            format!(
                 "relaying denied: no client entry of this relay lets {peer} in; its administrator must add [[client]] \
                  networks = [\"{network}\"]"
-            ),
+            )
         };
         Reply::new(550, DENIED, text)
     }
 }
 
-/// Whether the entry may send as this, and where that goes.
-pub(crate) fn lane<'a>(entry: &Entry, routes: &'a Routes, path: &ReversePath) -> Result<&'a LaneName, Reply> {
-    let (name, shown) = (&entry.name, address(path));
-    if !entry.senders.is_empty() && !may_send(entry, path) {
-        let text =
-            format!("client \"{name}\" may not send as <{shown}>: senders of its [[client]] entry must allow it");
-        return Err(Reply::new(550, DENIED, text));
+impl Fit<'_> {
+    /// `printers: network holds, wants network and user`.
+    pub(crate) fn words(&self) -> String {
+        let held: Vec<_> = self.specificity.criteria().iter().map(Criterion::word).collect();
+        let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
+        let condition = self.entry.matcher.condition();
+        format!("{}: {held} of ({condition}){}", self.entry.name, if self.lets_in { ", lets in" } else { "" })
     }
-    routes.lane(path).ok_or_else(|| {
-        let text = match path {
-            ReversePath::Null => {
-                "this relay has no path for mail with the null reverse-path: a [[tenant]] must come first".into()
-            }
-            ReversePath::Mailbox(mailbox) => {
-                format!("this relay has no path for <{shown}>: domains of a [[tenant]] must name {}", mailbox.domain())
-            }
-        };
-        Reply::new(550, DENIED, text)
-    })
 }
 
-/// The null reverse-path may be used by everybody: notifications have no sender to check.
-fn may_send(entry: &Entry, path: &ReversePath) -> bool {
-    path.mailbox().is_none_or(|mailbox| entry.senders.iter().any(|pattern| pattern.matches(mailbox)))
+/// RFC 4954 §6. A certificate that was shown and was no help is named: the device cannot see why otherwise.
+fn authentication_required(facts: &Facts<'_>, login: bool, certificate: bool) -> Reply {
+    let how = match (login, certificate, facts.tls) {
+        (true, true, _) => "log in with AUTH, or show a client certificate that a [[client]] entry names",
+        (true, false, false) => "log in with AUTH, after STARTTLS if it is not offered before",
+        (true, false, true) => "log in with AUTH",
+        (false, _, false) => "send STARTTLS and show a client certificate that a [[client]] entry names",
+        (false, _, true) => "show a client certificate that a [[client]] entry names in certificates",
+    };
+    let network = IpNet::from(facts.peer);
+    let mut text = format!(
+        "Authentication required: {how}; or the administrator adds [[client]] networks = [\"{network}\"] for {}",
+        facts.peer
+    );
+    if let Some(shown) = facts.certificate.filter(|_| certificate) {
+        let _ = write!(text, ". The certificate shown has sha256:{}", shown.fingerprint);
+        if let Some(distrust) = &shown.distrust {
+            let _ = write!(text, " and its names do not count: {distrust}");
+        }
+    }
+    Reply::new(530, SECURITY, text)
 }
 
-fn address(path: &ReversePath) -> &str {
-    match path {
-        ReversePath::Null => "",
-        ReversePath::Mailbox(mailbox) => mailbox.as_str(),
-    }
+/// The configuration is checked for this, but a certificate can bear names of two entries.
+fn ambiguous(one: &Fit<'_>, two: &Fit<'_>) -> Reply {
+    let text = format!(
+        "relaying denied: the [[client]] entries \"{}\" and \"{}\" fit this client equally; one of them must ask for more",
+        one.entry.name, two.entry.name
+    );
+    Reply::new(550, DENIED, text)
+}
+
+/// A name from outside, in a reply: cut.
+fn shown(helo: &str) -> &str {
+    let end = helo.char_indices().nth(64).map_or(helo.len(), |(at, _)| at);
+    helo.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{User as UserSettings, Verifier};
+    use crate::PeerCertificate;
+    use crate::logins::User;
+    use crate::matching::tests::entry;
 
-    fn client(name: &str, networks: &[&str], users: &[&str], require_both: bool) -> ClientEntry {
-        let user = |name: &&str| UserSettings { name: (*name).into(), password: Verifier::Argon2id(String::new()) };
-        ClientEntry {
-            name: name.into(),
-            networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
-            users: users.iter().map(user).collect(),
-            require_both,
-            senders: Vec::new(),
-            owner: None,
-            report_to: None,
-            size: None,
-            urgent: false,
-        }
-    }
-
-    fn found(clients: &[ClientEntry], peer: &str, entry_of_user: Option<usize>) -> Option<String> {
-        let admission = Admission::new(clients, 1).unwrap();
-        let user = entry_of_user.map(|entry| User { name: "erp".into(), entry });
-        admission.entry(peer.parse().unwrap(), user.as_ref()).ok().map(|entry| entry.name.to_string())
-    }
-
-    #[test]
-    fn networks_and_users_let_in_by_this_table() {
-        let (inside, outside) = ("10.1.2.3", "192.0.2.1");
-        //          networks       users  both   net    user   net+user neither
-        let table = [
-            (vec!["10.0.0.0/8"], vec![], false, true, false, true, false),
-            (vec![], vec!["erp"], false, false, true, true, false),
-            (vec!["10.0.0.0/8"], vec!["erp"], false, true, true, true, false),
-            (vec!["10.0.0.0/8"], vec!["erp"], true, false, false, true, false),
-            (vec![], vec!["erp"], true, false, true, true, false),
-            (vec!["10.0.0.0/8"], vec![], true, true, false, true, false),
-            (vec![], vec![], false, false, false, false, false),
-        ];
-        for (networks, users, both, by_network, by_user, by_both, by_neither) in table {
-            let clients = [client("it", &networks, &users, both)];
-            let user = (!users.is_empty()).then_some(0);
-            let let_in = |peer, user| found(&clients, peer, user).is_some();
-            assert_eq!(let_in(inside, None), by_network, "{clients:?}");
-            assert_eq!(let_in(outside, user), by_user, "{clients:?}");
-            assert_eq!(let_in(inside, user), by_both, "{clients:?}");
-            assert_eq!(let_in(outside, None), by_neither, "{clients:?}");
+    /// The reply to a session from 10.1.2.3 or 192.0.2.1 that these entries get; the name of the entry that lets it in.
+    fn verdict(
+        lines: &[&str],
+        peer: &str,
+        user: Option<&[usize]>,
+        shown: Option<&PeerCertificate>,
+        tls: bool,
+    ) -> String {
+        let clients: Vec<_> = lines.iter().map(|line| entry(line)).collect();
+        let user = user.map(|entries| User { name: "erp".into(), entries: entries.into() });
+        let facts = Facts {
+            peer: peer.parse().unwrap(),
+            listener: "office",
+            helo: "copier",
+            tls,
+            user: user.as_ref(),
+            certificate: shown,
+        };
+        let admission = Admission::new(&clients, 1);
+        match admission.entry(&facts).and_then(|entry| entry.demand(&facts).map(|()| entry)) {
+            Ok(entry) => entry.name.to_string(),
+            Err(reply) => reply.to_string(),
         }
     }
 
     #[test]
-    fn the_first_entry_that_matches_lets_in_and_loopback_is_no_exception() {
-        let clients = [
-            client("one", &["10.1.0.0/16"], &[], false),
-            client("two", &["10.0.0.0/8"], &[], false),
-            client("three", &[], &["erp"], false),
-        ];
-        assert_eq!(found(&clients, "10.1.0.1", None).as_deref(), Some("one"));
-        assert_eq!(found(&clients, "10.2.0.1", None).as_deref(), Some("two"));
-        assert_eq!(found(&clients, "10.2.0.1", Some(2)).as_deref(), Some("two"));
-        assert_eq!(found(&clients, "192.0.2.1", Some(2)).as_deref(), Some("three"));
-        assert_eq!(found(&clients, "127.0.0.1", None), None);
-        assert_eq!(found(&clients, "::1", None), None);
+    fn loopback_is_no_exception() {
+        for peer in ["127.0.0.1", "::1"] {
+            assert!(verdict(&["network=10.0.0.0/8"], peer, None, None, false).starts_with("550 5.7.1"), "{peer}");
+        }
     }
 
     #[test]
-    fn a_network_of_mapped_addresses_is_the_network_of_ipv4() {
-        let clients = [client("one", &["::ffff:10.1.0.0/112"], &[], false)];
-        assert_eq!(found(&clients, "10.1.2.3", None).as_deref(), Some("one"));
-        assert_eq!(found(&clients, "10.2.2.3", None), None);
-    }
-
-    #[test]
-    fn a_stranger_is_told_its_address_and_what_to_add() {
-        let admission = Admission::new(&[client("one", &["10.1.0.0/16"], &[], false)], 1).unwrap();
-        let text = admission.entry("10.9.2.3".parse().unwrap(), None).unwrap_err().text();
+    fn a_stranger_is_told_its_address_and_what_to_add_and_no_name_of_an_entry() {
+        let text = verdict(&["network=10.1.0.0/16"], "10.9.2.3", None, None, false);
         assert!(text.contains("lets 10.9.2.3 in") && text.contains(r#"networks = ["10.9.2.3/32"]"#), "{text}");
-        assert!(!text.contains("AUTH"), "{text}");
+        assert!(!text.contains("AUTH") && !text.contains("network="), "{text}");
     }
 
     #[test]
-    fn the_senders_of_an_entry_and_the_domains_of_the_tenants_bound_the_reverse_path() {
-        let lane_name = LaneName("contoso/submission".into());
-        let routes = Routes::new([("contoso.com".to_owned(), lane_name.clone())], Some(lane_name));
-        let entry = |senders: &[&str]| {
-            let senders = senders.iter().map(|text| (*text).to_owned()).collect();
-            Entry::new(&ClientEntry { senders, ..client("erp", &[], &[], false) }, 1).unwrap()
+    fn whoever_could_prove_more_is_told_how() {
+        let trusted = "certificate=p.contoso.com";
+        let unknown = PeerCertificate {
+            fingerprint: "00".repeat(32).parse().unwrap(),
+            names: Vec::new(),
+            distrust: Some("UnknownIssuer".into()),
         };
-        let verdict = |senders: &[&str], path: &str| {
-            lane(&entry(senders), &routes, &path.parse().unwrap()).map(|_| ()).map_err(|reply| reply.to_string())
+        let both = "network=10.0.0.0/8 user=erp match=network and user";
+        for (lines, peer, user, shown, expected, words) in [
+            (&["user=erp"][..], "192.0.2.1", None, None, "530 5.7.0", "log in with AUTH"),
+            (&[both], "10.1.2.3", None, None, "530 5.7.0", "log in with AUTH"),
+            (&[both], "192.0.2.1", None, None, "550 5.7.1", "networks = [\"192.0.2.1/32\"]"),
+            (&[both], "192.0.2.1", Some(&[0][..]), None, "550 5.7.1", "user erp may not relay from 192.0.2.1"),
+            (&[trusted], "192.0.2.1", None, None, "530 5.7.0", "client certificate"),
+            (&[trusted], "192.0.2.1", None, Some(&unknown), "530 5.7.0", "UnknownIssuer"),
+            (&[trusted, "user=erp"], "192.0.2.1", None, None, "530 5.7.0", "log in with AUTH, or show"),
+            (&["network=10.0.0.0/8 helo=a.b"], "10.1.2.3", None, None, "550 5.7.1", "in as copier at listener office"),
+        ] {
+            let text = verdict(lines, peer, user, shown, true);
+            assert!(text.starts_with(expected) && text.contains(words), "{lines:?} {text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_demands_tls_says_so_once_it_is_known_who_asks() {
+        let clients = [ClientEntry { require_tls: true, ..entry("network=10.0.0.0/8") }];
+        let admission = Admission::new(&clients, 1);
+        let facts = |tls| Facts {
+            peer: "10.1.2.3".parse().unwrap(),
+            listener: "office",
+            helo: "copier",
+            tls,
+            user: None,
+            certificate: None,
         };
-        assert_eq!(verdict(&[], "<any@contoso.com>"), Ok(()));
-        assert_eq!(verdict(&["billing@contoso.com"], "<billing@contoso.com>"), Ok(()));
-        assert_eq!(verdict(&["billing@contoso.com"], "<>"), Ok(()));
-        let refused = verdict(&["billing@contoso.com"], "<boss@contoso.com>").unwrap_err();
-        assert!(
-            refused.starts_with("550 5.7.1") && refused.contains("\"erp\"") && refused.contains("senders"),
-            "{refused}"
+        let entry = admission.entry(&facts(false)).unwrap();
+        assert!(entry.demand(&facts(false)).unwrap_err().to_string().starts_with("530 5.7.0 Send STARTTLS first"));
+        assert_eq!(entry.demand(&facts(true)), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_with_the_names_of_two_entries_is_of_neither() {
+        let shown = PeerCertificate::trusted("00".repeat(32).parse().unwrap(), vec!["a.b".into(), "c.d".into()]);
+        let lines = ["certificate=a.b", "certificate=c.d"];
+        let text = verdict(&lines, "192.0.2.1", None, Some(&shown), true);
+        assert!(text.starts_with("550 5.7.1") && lines.iter().all(|line| text.contains(line)), "{text}");
+        let three = ["certificate=a.b", "certificate=c.d", "certificate=a.b user=erp match=certificate and user"];
+        assert_eq!(verdict(&three, "192.0.2.1", Some(&[2]), Some(&shown), true), three[2]);
+    }
+
+    #[test]
+    fn the_log_tells_which_entries_came_near() {
+        let clients: Vec<_> = ["network=192.168.0.0/16", "network=10.0.0.0/8 user=erp match=network and user"]
+            .iter()
+            .map(|line| ClientEntry { name: line.split(' ').next().unwrap().to_owned(), ..entry(line) })
+            .collect();
+        let facts = Facts {
+            peer: "10.1.2.3".parse().unwrap(),
+            listener: "office",
+            helo: "copier",
+            tls: false,
+            user: None,
+            certificate: None,
+        };
+        assert_eq!(
+            Admission::new(&clients, 1).considered(&facts),
+            "network=10.0.0.0/8: network of (network and user); network=192.168.0.0/16: nothing of (network)"
         );
-        let refused = verdict(&["*"], "<a@fabrikam.com>").unwrap_err();
-        assert!(refused.contains("domains of a [[tenant]] must name fabrikam.com"), "{refused}");
     }
 }

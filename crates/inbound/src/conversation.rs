@@ -6,16 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use message::{Importance, Received, Via};
-use queue::{LaneName, Message, NewMessage, Origin, Recipient, RecipientState, SpoolError, SpoolState};
+use message::{Received, Via};
+use queue::{LaneName, Message, NewMessage, Origin, Recipient, SpoolError, SpoolState};
 use smtp::server::Answer;
 use smtp::{Credentials, EnhancedStatus, ForwardPath, MailParameters, RcptParameters, Reply, ReversePath};
 use tokio::time::Instant;
 
-use crate::Shared;
-use crate::admission::{self, Entry};
-use crate::incoming::{Bounds, Incoming, Refusal, too_large};
-use crate::logins::{Login, User};
+use crate::admission::Entry;
+use crate::incoming::{Bounds, Incoming, Refusal};
+use crate::logins::{Guessed, Login, User};
+use crate::matching::Facts;
+use crate::rights::{add, authors};
+use crate::{PeerCertificate, Shared};
 
 /// Which session this is.
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ pub(crate) struct Conversation {
     helo: String,
     esmtp: bool,
     tls: Option<String>,
+    certificate: Option<Box<PeerCertificate>>,
     user: Option<User>,
     mail: Option<Mail>,
     incoming: Option<Incoming>,
@@ -50,7 +53,17 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(shared: Arc<Shared>, who: Who) -> Self {
-        Self { shared, who, helo: String::new(), esmtp: false, tls: None, user: None, mail: None, incoming: None }
+        Self {
+            shared,
+            who,
+            helo: String::new(),
+            esmtp: false,
+            tls: None,
+            certificate: None,
+            user: None,
+            mail: None,
+            incoming: None,
+        }
     }
 
     pub(crate) fn who(&self) -> &Who {
@@ -58,8 +71,24 @@ impl Conversation {
     }
 
     /// The session starts anew, encrypted.
-    pub(crate) fn encrypted(&mut self, description: String) {
-        *self = Self { tls: Some(description), ..Self::new(self.shared.clone(), self.who.clone()) };
+    pub(crate) fn encrypted(&mut self, description: String, certificate: Option<PeerCertificate>) {
+        if let Some(shown) = &certificate {
+            let (distrust, session) = (shown.distrust.as_deref(), &self.who.session);
+            tracing::debug!(session, sha256 = %shown.fingerprint, names = ?shown.names, distrust, "client certificate");
+        }
+        let certificate = certificate.map(Box::new);
+        *self = Self { tls: Some(description), certificate, ..Self::new(self.shared.clone(), self.who.clone()) };
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            peer: self.who.peer.ip(),
+            listener: &self.who.listener,
+            helo: &self.helo,
+            tls: self.tls.is_some(),
+            user: self.user.as_ref(),
+            certificate: self.certificate.as_deref(),
+        }
     }
 
     pub(crate) fn hello(&mut self, name: &str, esmtp: bool) -> Answer {
@@ -90,9 +119,12 @@ impl Conversation {
                 tracing::warn!(session, %peer, user, "login refused: wrong user name or password");
                 wrong_login()
             }
-            Login::Wait(wait) => {
+            Login::Wait(wait, guessed) => {
                 let (from, seconds) = (peer.ip(), wait.as_secs().max(1));
-                temporary(format!("too many wrong logins from {from}: try again in {seconds} s"))
+                temporary(match guessed {
+                    Guessed::ByAddress => format!("too many wrong logins from {from}: try again in {seconds} s"),
+                    Guessed::OfUser => format!("too many wrong logins of this user: try again in {seconds} s"),
+                })
             }
             Login::Busy => temporary("too many logins at once: try again".to_owned()),
             Login::Broken(error) => {
@@ -110,37 +142,48 @@ impl Conversation {
                 self.mail = Some(Mail { entry, lane, reverse_path, parameters, recipients: Vec::new() });
                 Answer::Accept
             }
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                // What ails us is no matter of who asks.
+                if refusal.trouble.is_none() {
+                    self.log_what_was_offered(&reverse_path);
+                }
+                self.refuse(refusal)
+            }
         }
     }
 
     /// Strangers learn nothing of the relay's state: who it is comes first.
     fn admit(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(Arc<Entry>, LaneName), Refusal> {
-        let plain = |reply| Refusal { reply, trouble: None };
-        let entry = self.shared.admission.entry(self.who.peer.ip(), self.user.as_ref()).map_err(plain)?;
-        let lane = admission::lane(entry, &self.shared.routes, path).map_err(plain)?;
-        if parameters.size.is_some_and(|size| size > entry.size) {
-            return Err(too_large(entry.size));
-        }
+        let facts = self.facts();
+        let entry = self.shared.admission.entry(&facts).map_err(Refusal::plain)?;
+        entry.demand(&facts).map_err(Refusal::plain)?;
+        let lane = entry.lane(&self.shared.routes, path).map_err(Refusal::plain)?;
+        entry.has_room_for(parameters.size)?;
+        entry.usage.may_send(&entry.name).map_err(Refusal::plain)?;
         self.shared.spool_accepts()?;
         Ok((entry.clone(), lane.clone()))
     }
 
     pub(crate) fn rcpt(&mut self, forward_path: ForwardPath, parameters: RcptParameters) -> Answer {
-        match &mut self.mail {
-            Some(mail) => {
-                let RcptParameters { notify, orcpt } = parameters;
-                mail.recipients.push(Recipient { forward_path, notify, orcpt, archive: false, state: RecipientState::fresh() });
+        let Some(mail) = &mut self.mail else { return self.refuse_plainly(out_of_order()) };
+        match mail.entry.recipient(forward_path, parameters, &mail.recipients) {
+            Ok(recipient) => {
+                add(&mut mail.recipients, recipient);
                 Answer::Accept
             }
-            None => self.refuse_plainly(out_of_order()),
+            Err(reply) => self.refuse_plainly(reply),
         }
     }
 
     pub(crate) async fn begin(&mut self) -> Answer {
         let Some(mail) = &self.mail else { return self.refuse_plainly(out_of_order()) };
         let limits = &self.shared.limits;
-        let bounds = Bounds { size: mail.entry.size, header_section: limits.header_section, hops: limits.hops };
+        let bounds = Bounds {
+            client: mail.entry.name.clone(),
+            size: mail.entry.size,
+            header_section: limits.header_section,
+            hops: limits.hops,
+        };
         let trace = Received {
             helo: &self.helo,
             peer: self.who.peer.ip(),
@@ -203,28 +246,34 @@ impl Conversation {
     }
 
     async fn store(&mut self, incoming: Incoming, mail: Mail) -> Result<Message, Refusal> {
-        let whole = incoming.finish().await?;
-        let parameters = mail.parameters;
+        let Mail { entry, lane, reverse_path, parameters, mut recipients } = mail;
+        let whole = incoming.finish(|header| entry.may_be_from(authors(header))).await?;
+        let counted = recipients.len() as u64;
+        entry.usage.take(&entry.name, counted).map_err(Refusal::plain)?;
+        recipients.extend(entry.archive_copy(&reverse_path, &recipients));
         let message = NewMessage {
             id: whole.id,
             accepted_at: self.shared.clock.now(),
-            origin: self.origin(&mail.entry),
-            reverse_path: mail.reverse_path,
+            origin: self.origin(&entry),
+            reverse_path,
             body: parameters.body,
             smtputf8: parameters.smtputf8,
             ret: parameters.ret,
             envid: parameters.envid,
-            recipients: mail.recipients,
-            urgent: mail.entry.urgent || whole.header.importance == Importance::High,
+            recipients,
+            urgent: entry.is_urgent(&whole.header),
             header: whole.header,
             content: whole.content,
-            lane: mail.lane,
+            lane,
             hold: None,
-            report_to: mail.entry.report_to.clone(),
+            report_to: entry.report_to.clone(),
             report_of: None,
         };
         let stored = self.shared.spool.enqueue(message, whole.body).await;
-        stored.map_err(|error| self.shared.spool_trouble(error))
+        stored.map_err(|error| {
+            entry.usage.give_back(counted);
+            self.shared.spool_trouble(error)
+        })
     }
 
     fn origin(&self, entry: &Entry) -> Origin {
@@ -252,7 +301,25 @@ impl Conversation {
     }
 
     fn refuse_plainly(&self, reply: Reply) -> Answer {
-        self.refuse(Refusal { reply, trouble: None })
+        self.refuse(Refusal::plain(reply))
+    }
+
+    /// What the reply does not tell strangers, the administrator must be able to read.
+    fn log_what_was_offered(&self, reverse_path: &ReversePath) {
+        let Who { session, peer, listener } = &self.who;
+        let facts = self.facts();
+        tracing::info!(
+            session,
+            %peer,
+            listener = &**listener,
+            helo = self.helo,
+            user = facts.user.map(|user| &*user.name),
+            certificate = facts.certificate.map(|shown| shown.fingerprint.to_string()),
+            tls = facts.tls,
+            from = %reverse_path,
+            entries = self.shared.admission.considered(&facts),
+            "asked to send"
+        );
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
@@ -302,7 +369,7 @@ impl Shared {
     }
 }
 
-fn wrong_login() -> Reply {
+pub(crate) fn wrong_login() -> Reply {
     Reply::new(535, EnhancedStatus::new(5, 7, 8), "user name or password is wrong")
 }
 

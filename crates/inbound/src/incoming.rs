@@ -2,6 +2,8 @@
 //!
 //! Dropped at any point before `finish` it leaves nothing behind. Memory: the writer's buffer, and one header field.
 
+use std::sync::Arc;
+
 use message::{ContentFacts, HeaderFacts, Received, ScanError, ScanLimits, Scanner};
 use queue::{BodyWriter, FinishedBody, MessageId, SpoolError};
 use smtp::{EnhancedStatus, Reply};
@@ -17,6 +19,11 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The client's own doing: the reply says all.
+    pub(crate) fn plain(reply: Reply) -> Self {
+        Self { reply, trouble: None }
+    }
+
     fn new(code: u16, status: EnhancedStatus, text: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { reply: Reply::new(code, status, text), trouble: None }
     }
@@ -51,8 +58,10 @@ impl From<ScanError> for Refusal {
 }
 
 /// What bounds a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bounds {
+    /// Name of the client entry.
+    pub(crate) client: Arc<str>,
     /// Octets of the whole, without our trace field.
     pub(crate) size: u64,
     /// Octets of the header section.
@@ -95,23 +104,28 @@ impl Incoming {
     pub(crate) async fn piece(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         self.octets += piece.len() as u64;
         if self.octets > self.bounds.size {
-            return Err(too_large(self.bounds.size));
+            return Err(too_large(&self.bounds.client, self.bounds.size));
         }
         self.scanner.push(piece)?;
         Ok(self.writer.write(piece).await?)
     }
 
-    pub(crate) async fn finish(self) -> Result<Whole, Refusal> {
+    /// `judge`: whether this header section may be sent.
+    pub(crate) async fn finish(self, judge: impl FnOnce(&HeaderFacts) -> Result<(), Reply>) -> Result<Whole, Refusal> {
         let (header, content) = self.scanner.finish();
         refuse_loop(&header, self.bounds.hops)?;
+        judge(&header).map_err(Refusal::plain)?;
         let id = self.writer.id();
         Ok(Whole { id, body: self.writer.finish().await?, header, content })
     }
 }
 
 /// Also to MAIL with a SIZE that is too large.
-pub(crate) fn too_large(limit: u64) -> Refusal {
-    let text = format!("the message is larger than {limit} octets, the most that this client may send");
+pub(crate) fn too_large(client: &str, limit: u64) -> Refusal {
+    let text = format!(
+        "the message is larger than {limit} octets, the most that this client may send (size of the [[client]] entry \
+         \"{client}\", message_size of [limits])"
+    );
     Refusal::new(552, EnhancedStatus::new(5, 3, 4), text)
 }
 

@@ -8,23 +8,40 @@
 //! most 1 KiB for each recipient. Each thread of the runtime has one read buffer of 32 KiB, which its sessions share.
 
 mod admission;
+mod client_certificates;
+mod condition;
 mod connections;
 mod conversation;
+mod identity;
 mod incoming;
 mod link;
 mod listen;
+mod lockout;
 mod logins;
+mod matching;
 mod open_relay;
 mod platform;
+mod recipients;
+mod rights;
 mod self_signed;
 mod session;
 mod settings;
 mod sockets;
 mod tls;
+mod trial;
+mod usage;
 
+pub use condition::{Condition, ConditionError, Criteria, Criterion};
+pub use identity::{
+    CertificatePattern, CertificatePatternError, Fingerprint, FingerprintError, NameMatch, NamePattern,
+    NamePatternError, PeerCertificate,
+};
 pub use listen::{BindError, Inbound};
 pub(crate) use listen::{Listener, Shared};
 pub use logins::PasswordHashError;
+pub use matching::{Tie, ties};
 pub use open_relay::{OpenRelay, open_relay};
-pub use settings::{ClientEntry, Limits, ListenerSettings, Settings, TlsMode, TlsSettings, User, Verifier};
+pub use recipients::{PlusAddresses, RecipientMap, RecipientMapError};
+pub use settings::{ClientEntry, Limits, ListenerSettings, Priority, Settings, TlsMode, TlsSettings, User, Verifier};
 pub use tls::TlsError;
+pub use trial::{Question, Trial, TrialStep, Verdict, trial};

@@ -23,7 +23,9 @@ use crate::link::Stops;
 use crate::logins::{Logins, PasswordHashError};
 use crate::session::Session;
 use crate::tls::Certificates;
-use crate::{Limits, ListenerSettings, OpenRelay, Settings, TlsError, TlsMode, open_relay, platform, sockets};
+use crate::{
+    Limits, ListenerSettings, OpenRelay, Settings, Tie, TlsError, TlsMode, open_relay, platform, sockets, ties,
+};
 
 /// Between looks at the certificate's files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(3);
@@ -53,9 +55,9 @@ pub enum BindError {
     /// Strangers could relay.
     #[error(transparent)]
     OpenRelay(#[from] OpenRelay),
-    /// A client entry.
-    #[error(transparent)]
-    Senders(#[from] smtp::AddressPatternError),
+    /// Two client entries that could not be told apart.
+    #[error("the [[client]] entries {:?} and {:?} fit some clients equally; one of them must ask for more", .0.first, .0.second)]
+    Tie(Tie),
     /// A user.
     #[error(transparent)]
     PasswordHash(#[from] PasswordHashError),
@@ -103,13 +105,17 @@ impl Inbound {
         metrics: Arc<Metrics>,
     ) -> Result<Self, BindError> {
         open_relay(&settings)?;
+        if let Some(tie) = ties(&settings.clients).into_iter().next() {
+            return Err(BindError::Tie(tie));
+        }
         let sockets =
             sockets::open(&settings.listeners, inherited).map_err(|(at, error)| refused(&settings, at, error))?;
         let wants_tls = settings.listeners.iter().any(|listener| listener.tls != TlsMode::None);
-        let open = || Certificates::open(&settings.tls, &settings.hostname, clock.now());
+        let ask = settings.clients.iter().any(|client| !client.certificates.is_empty());
+        let open = || Certificates::open(&settings.tls, &settings.hostname, clock.now(), ask);
         let certificates = wants_tls.then(open).transpose()?;
         let shared = Shared {
-            admission: Admission::new(&settings.clients, settings.limits.message_size)?,
+            admission: Admission::new(&settings.clients, settings.limits.message_size),
             logins: Logins::new(&settings.clients)?,
             connections: Arc::new(Connections::new(
                 within_descriptors(settings.limits.connections, platform::descriptors()),

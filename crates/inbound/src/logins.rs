@@ -1,8 +1,10 @@
 //! Checks user names and passwords of AUTH.
 //!
-//! An unknown user costs what a known one costs; logins are checked two at once, hashes off the runtime's threads; addresses
-//! that guess must wait longer and longer, also when they guess on many connections at once. A password that was right is known for a few minutes, by a keyed hash of it, so that
-//! an application which logs in for every message does not cost a whole argon2id each time. Nothing here prints a password.
+//! An unknown user costs what a known one costs; logins are checked two at once, hashes off the runtime's threads, so that
+//! nobody else's session waits for them. Addresses that guess must wait longer and longer, also when they guess on many
+//! connections at once; so must users that are guessed from many addresses, but not where they have logged in rightly of late.
+//! A password that was right is known for a few minutes, by a keyed hash of it, so that an application which logs in for every
+//! message does not cost a whole argon2id each time. Nothing here prints a password.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,6 +17,7 @@ use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::lockout::LockOut;
 use crate::{ClientEntry, Verifier};
 
 /// Logins checked at once: argon2id holds a core for tens of milliseconds, and 19 MiB.
@@ -29,19 +32,19 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 const REMEMBERED_AT_ONCE: usize = 1024;
 /// Wrong passwords from an address before it must wait.
 const FREE_GUESSES: u32 = 5;
-/// The longest wait after a wrong password.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Guesses of an address are forgotten after this.
-const GUESSES_FORGOTTEN: Duration = Duration::from_secs(600);
-/// Addresses whose guesses are counted; over it the one that was longest silent is forgotten.
-const GUESSERS: usize = 4096;
+/// Wrong passwords of a user, from wherever, before others than those who know it must wait.
+const FREE_GUESSES_OF_A_USER: u32 = 20;
+/// How long a user's right login speaks for the address that it came from.
+const AT_HOME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Users with the addresses that they are at home at; over it nobody new is added until one has passed.
+const HOMES: usize = 4096;
 
 /// Whom AUTH proved.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) name: Arc<str>,
-    /// Index of its client entry.
-    pub(crate) entry: usize,
+    /// Indices of the client entries that have this user, with the password that was right.
+    pub(crate) entries: Arc<[usize]>,
 }
 
 /// A user whose password could never be right.
@@ -54,12 +57,21 @@ pub struct PasswordHashError(pub String);
 pub(crate) enum Login {
     Right(User),
     Wrong,
-    /// This address has guessed too often.
-    Wait(Duration),
+    /// Too often guessed.
+    Wait(Duration, Guessed),
     /// Too many logins at once.
     Busy,
     /// The secret to compare with cannot be read; in words.
     Broken(String),
+}
+
+/// What has been guessed too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guessed {
+    /// By this address, any user.
+    ByAddress,
+    /// From any address, this user.
+    OfUser,
 }
 
 /// All users of all client entries.
@@ -72,7 +84,10 @@ pub(crate) struct Logins {
     slots: Arc<Semaphore>,
     key: hmac::Key,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
-    guesses: Mutex<HashMap<IpAddr, Guesses>>,
+    guessers: LockOut<IpAddr>,
+    guessed: LockOut<Arc<str>>,
+    /// Until when a user is at home at an address.
+    homes: Mutex<HashMap<(Arc<str>, IpAddr), Instant>>,
 }
 
 #[derive(Debug)]
@@ -85,12 +100,6 @@ struct Candidate {
 enum Check {
     Hash(Arc<str>),
     Secret(Secret),
-}
-
-#[derive(Debug)]
-struct Guesses {
-    wrong: u32,
-    last: Instant,
 }
 
 impl Logins {
@@ -116,7 +125,9 @@ impl Logins {
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             key: random_key(),
             remembered: Mutex::default(),
-            guesses: Mutex::default(),
+            guessers: LockOut::new(FREE_GUESSES),
+            guessed: LockOut::new(FREE_GUESSES_OF_A_USER),
+            homes: Mutex::default(),
         })
     }
 
@@ -135,8 +146,8 @@ impl Logins {
         if let Some(user) = self.remembered(name, &password) {
             return Login::Right(user);
         }
-        if let Some(wait) = self.wait(peer) {
-            return Login::Wait(wait);
+        if let Some(wait) = self.wait(peer, name) {
+            return wait;
         }
         let Ok(_place) = self.queue.try_acquire() else { return Login::Busy };
         let turn = tokio::time::timeout(LONGEST_TURN, self.slots.clone().acquire_owned()).await;
@@ -145,44 +156,50 @@ impl Logins {
         if let Some(user) = self.remembered(name, &password) {
             return Login::Right(user);
         }
-        if let Some(wait) = self.wait(peer) {
-            return Login::Wait(wait);
+        if let Some(wait) = self.wait(peer, name) {
+            return wait;
         }
         let login = self.compare(name, &password, &Arc::new(turn)).await;
         match &login {
-            Login::Right(_) => self.forgive(peer),
-            Login::Wrong => self.note_guess(peer),
+            Login::Right(user) => self.welcome(peer, user),
+            Login::Wrong => self.note_guess(peer, name),
             _ => {}
         }
         login
     }
 
+    /// Every entry that has this user is tried: each may know another password of the same name.
     async fn compare(&self, name: &str, password: &SecretString, turn: &Arc<OwnedSemaphorePermit>) -> Login {
-        let mut hashed = false;
-        if let Some((name, candidates)) = self.by_name.get_key_value(name) {
-            for candidate in candidates {
-                let right = match &candidate.check {
-                    Check::Hash(hash) => {
-                        hashed = true;
-                        hash_matches(hash.clone(), password.clone(), turn.clone()).await
+        let known = self.by_name.get_key_value(name);
+        let (mut entries, mut hashes) = (Vec::new(), HashMap::new());
+        for Candidate { entry, check } in known.iter().flat_map(|(_, candidates)| *candidates) {
+            let right = match check {
+                Check::Hash(hash) => match hashes.get(hash) {
+                    Some(right) => *right,
+                    None => {
+                        let right = hash_matches(hash.clone(), password.clone(), turn.clone()).await;
+                        hashes.insert(hash.clone(), right);
+                        right
                     }
-                    Check::Secret(secret) => match self.secret_matches(secret, password).await {
-                        Ok(right) => right,
-                        Err(error) => return Login::Broken(error),
-                    },
-                };
-                if right {
-                    if let Check::Hash(hash) = &candidate.check {
-                        self.remember(name, hash, password);
-                    }
-                    return Login::Right(User { name: name.clone(), entry: candidate.entry });
-                }
-            }
+                },
+                Check::Secret(secret) => match self.secret_matches(secret, password).await {
+                    Ok(right) => right,
+                    Err(error) => return Login::Broken(error),
+                },
+            };
+            entries.extend(right.then_some(*entry));
         }
-        if let Some(decoy) = self.decoy.clone().filter(|_| !hashed) {
+        if let Some(decoy) = self.decoy.clone().filter(|_| hashes.is_empty()) {
             hash_matches(decoy, password.clone(), turn.clone()).await;
         }
-        Login::Wrong
+        let right = hashes.iter().filter(|(_, right)| **right);
+        right.for_each(|(hash, _)| self.remember(name, hash, password));
+        match known {
+            Some((name, _)) if !entries.is_empty() => {
+                Login::Right(User { name: name.clone(), entries: entries.into() })
+            }
+            _ => Login::Wrong,
+        }
     }
 
     /// Compares hashes under our own key: neither content nor length can be told from the time it takes.
@@ -206,8 +223,10 @@ impl Logins {
             Check::Hash(hash) => remembered.get(&self.tag(name, hash, password)).is_some_and(|until| *until > now),
             Check::Secret(_) => false,
         };
-        let candidate = candidates.iter().find(known)?;
-        Some(User { name: name.clone(), entry: candidate.entry })
+        let entries: Arc<[usize]> = candidates.iter().filter(known).map(|candidate| candidate.entry).collect();
+        // Where a secret is to be read, only reading it tells whether its entry has the same password.
+        let whole = candidates.iter().all(|candidate| matches!(candidate.check, Check::Hash(_)));
+        (whole && !entries.is_empty()).then(|| User { name: name.clone(), entries })
     }
 
     fn remember(&self, name: &str, hash: &str, password: &SecretString) {
@@ -234,33 +253,43 @@ impl Logins {
         tag
     }
 
-    fn wait(&self, peer: IpAddr) -> Option<Duration> {
-        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let guessed = guesses.get(&guesser(peer)).filter(|guessed| guessed.wrong >= FREE_GUESSES)?;
-        let doubled = Duration::from_secs(1 << (guessed.wrong - FREE_GUESSES).min(10)).min(LONGEST_WAIT);
-        (guessed.last + doubled).checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+    fn wait(&self, peer: IpAddr, name: &str) -> Option<Login> {
+        let peer = guesser(peer);
+        if let Some(wait) = self.guessers.wait(&peer) {
+            return Some(Login::Wait(wait, Guessed::ByAddress));
+        }
+        let (name, _) = self.by_name.get_key_value(name)?;
+        let wait = self.guessed.wait(name).filter(|_| !self.is_at_home(name, peer))?;
+        Some(Login::Wait(wait, Guessed::OfUser))
     }
 
-    fn note_guess(&self, peer: IpAddr) {
-        let (now, peer) = (Instant::now(), guesser(peer));
-        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        if guesses.len() >= GUESSERS && !guesses.contains_key(&peer) {
-            guesses.retain(|_, guessed| now.duration_since(guessed.last) < GUESSES_FORGOTTEN);
-            if guesses.len() >= GUESSERS {
-                let oldest = guesses.iter().min_by_key(|(_, guessed)| guessed.last).map(|(address, _)| *address);
-                oldest.and_then(|address| guesses.remove(&address));
-            }
+    /// What is guessed at home is told to the address alone: it must not keep the user out elsewhere.
+    fn note_guess(&self, peer: IpAddr, name: &str) {
+        let peer = guesser(peer);
+        self.guessers.note(peer);
+        if let Some((name, _)) = self.by_name.get_key_value(name).filter(|(name, _)| !self.is_at_home(name, peer)) {
+            self.guessed.note(name.clone());
         }
-        let guessed = guesses.entry(peer).or_insert(Guesses { wrong: 0, last: now });
-        if now.duration_since(guessed.last) >= GUESSES_FORGOTTEN {
-            guessed.wrong = 0;
-        }
-        guessed.wrong = guessed.wrong.saturating_add(1);
-        guessed.last = now;
     }
 
-    fn forgive(&self, peer: IpAddr) {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).remove(&guesser(peer));
+    /// Forgives the address. What others guess of this user still counts.
+    fn welcome(&self, peer: IpAddr, user: &User) {
+        let peer = guesser(peer);
+        self.guessers.forgive(&peer);
+        let now = Instant::now();
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if homes.len() >= HOMES {
+            homes.retain(|_, until| *until > now);
+        }
+        let home = (user.name.clone(), peer);
+        if homes.len() < HOMES || homes.contains_key(&home) {
+            homes.insert(home, now + AT_HOME);
+        }
+    }
+
+    fn is_at_home(&self, name: &Arc<str>, peer: IpAddr) -> bool {
+        let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        homes.get(&(name.clone(), peer)).is_some_and(|until| *until > Instant::now())
     }
 }
 
@@ -294,6 +323,7 @@ fn random_key() -> hmac::Key {
 mod tests {
     use super::*;
     use crate::User as UserSettings;
+    use crate::lockout::GUESSERS;
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -309,18 +339,7 @@ mod tests {
 
     fn logins(users: Vec<(&str, Verifier)>) -> Logins {
         let users = users.into_iter().map(|(name, password)| UserSettings { name: name.into(), password }).collect();
-        Logins::new(&[ClientEntry {
-            name: "it".into(),
-            networks: Vec::new(),
-            users,
-            require_both: false,
-            senders: Vec::new(),
-            owner: None,
-            report_to: None,
-            size: None,
-            urgent: false,
-        }])
-        .unwrap()
+        Logins::new(&[ClientEntry { users, ..ClientEntry::named("it") }]).unwrap()
     }
 
     async fn try_once(logins: &Logins, name: &str, password: &str) -> Login {
@@ -375,10 +394,14 @@ mod tests {
         for _ in 0..FREE_GUESSES {
             assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
         }
-        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait) if wait == Duration::from_secs(1)));
+        assert!(
+            matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait, Guessed::ByAddress) if wait == Duration::from_secs(1))
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
-        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait) if wait == Duration::from_secs(2)));
+        assert!(
+            matches!(try_once(&logins, "erp", "one").await, Login::Wait(wait, Guessed::ByAddress) if wait == Duration::from_secs(2))
+        );
         let elsewhere = logins.check("192.0.2.2".parse().unwrap(), "erp", "one".to_owned()).await;
         assert!(matches!(elsewhere, Login::Right(_)));
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -412,7 +435,7 @@ mod tests {
             let wrong = answers.iter().filter(|answer| matches!(answer, Login::Wrong)).count();
             let most = FREE_GUESSES as usize + AT_ONCE - 1;
             assert!(wrong <= most, "{wrong} guesses were answered");
-            assert!(answers.iter().all(|answer| matches!(answer, Login::Wrong | Login::Wait(_))), "{answers:?}");
+            assert!(answers.iter().all(|answer| matches!(answer, Login::Wrong | Login::Wait(..))), "{answers:?}");
         }
     }
 
@@ -426,7 +449,7 @@ mod tests {
         for host in 0..FREE_GUESSES {
             assert!(matches!(check(format!("2001:db8::{host}"), "x").await, Login::Wrong));
         }
-        assert!(matches!(check("2001:db8::ffff".to_owned(), "one").await, Login::Wait(_)));
+        assert!(matches!(check("2001:db8::ffff".to_owned(), "one").await, Login::Wait(..)));
         assert!(matches!(check("2001:db8:0:1::1".to_owned(), "one").await, Login::Right(_)), "another link");
     }
 
@@ -434,13 +457,66 @@ mod tests {
     async fn guesses_count_however_many_addresses_have_guessed() {
         let logins = logins(vec![("erp", inline("one"))]);
         for address in 0..GUESSERS as u32 {
-            logins.note_guess(IpAddr::V4(address.into()));
+            logins.note_guess(IpAddr::V4(address.into()), "nobody");
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         for _ in 0..FREE_GUESSES {
             assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
         }
-        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(_)));
-        assert_eq!(logins.guesses.lock().unwrap().len(), GUESSERS);
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(..)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_that_is_guessed_from_everywhere_waits_but_not_where_it_is_at_home() {
+        let logins = logins(vec![("erp", inline("one")), ("crm", inline("two"))]);
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        let from = |host: u32| IpAddr::V4((0x0a00_0000 + host).into());
+        for host in 0..FREE_GUESSES_OF_A_USER {
+            assert!(matches!(logins.check(from(host), "erp", "x".to_owned()).await, Login::Wrong));
+        }
+        let elsewhere = from(FREE_GUESSES_OF_A_USER);
+        let waits = |login| matches!(login, Login::Wait(_, Guessed::OfUser));
+        assert!(waits(logins.check(elsewhere, "erp", "one".to_owned()).await));
+        assert!(matches!(logins.check(elsewhere, "crm", "two".to_owned()).await, Login::Right(_)), "only that user");
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)), "at home");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(matches!(logins.check(elsewhere, "erp", "one".to_owned()).await, Login::Right(_)), "the wait is over");
+        tokio::time::advance(AT_HOME).await;
+        for host in 0..=FREE_GUESSES_OF_A_USER {
+            logins.check(from(host), "erp", "x".to_owned()).await;
+        }
+        assert!(waits(try_once(&logins, "erp", "one").await), "at home no longer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_at_home_keep_nobody_out_elsewhere() {
+        let logins = logins(vec![("erp", inline("one"))]);
+        for _ in 0..2 * FREE_GUESSES_OF_A_USER {
+            assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+            assert!(matches!(try_once(&logins, "erp", "x").await, Login::Wrong));
+        }
+        let elsewhere = logins.check("10.0.0.1".parse().unwrap(), "erp", "one".to_owned()).await;
+        assert!(matches!(elsewhere, Login::Right(_)));
+    }
+
+    #[tokio::test]
+    async fn a_user_of_several_entries_is_one_of_those_whose_password_was_right() {
+        let (shared, other) = (hash("one"), hash("two"));
+        let entry = |name: &str, password: Verifier| ClientEntry {
+            users: vec![UserSettings { name: "erp".into(), password }],
+            ..ClientEntry::named(name)
+        };
+        let logins = Logins::new(&[
+            entry("inside", Verifier::Argon2id(shared.clone())),
+            entry("other", Verifier::Argon2id(other)),
+            entry("outside", Verifier::Argon2id(shared)),
+        ])
+        .unwrap();
+        for _ in 0..2 {
+            let Login::Right(user) = try_once(&logins, "erp", "one").await else { panic!("it is right") };
+            assert_eq!(*user.entries, [0, 2], "also when it is known");
+        }
+        let Login::Right(user) = try_once(&logins, "erp", "two").await else { panic!("it is right") };
+        assert_eq!(*user.entries, [1]);
     }
 }

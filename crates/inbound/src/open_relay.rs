@@ -1,36 +1,61 @@
 //! Configuration that would let strangers relay is refused before it is used.
 //!
-//! The rule: a client entry that lets in without AUTH (it has no users, or either network or user is enough) may name
+//! The rule is held in the worst case: a stranger who has neither user nor certificate, but gives the right name in EHLO and
+//! comes to the right listener. An entry that lets such a stranger in from a network may name
 //! - networks inside the ranges that no stranger can come from: RFC 1918, 100.64.0.0/10 (RFC 6598), loopback, link-local,
 //!   unique local IPv6 (RFC 4193);
 //! - of public space single IPv4 addresses, and IPv6 networks of one link (/64) or less, which cannot be listed one by one.
 //!
-//! Anything wider is an open relay, however well meant.
+//! Anything wider is an open relay, however well meant; so is an entry that lets in without any network, user or certificate.
 
 use std::net::Ipv6Addr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::Settings;
+use crate::condition::{Criteria, Criterion};
+use crate::matching::Matcher;
 
 /// Who could relay.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "client {client:?} would make an open relay: {network} is public, and nobody from there would need AUTH; name single \
-     addresses, or demand users as well (require_both = true)"
-)]
-pub struct OpenRelay {
-    /// Name of the client entry.
-    pub client: String,
-    /// The network.
-    pub network: IpNet,
+pub enum OpenRelay {
+    /// From a network.
+    #[error(
+        "client {client:?} would make an open relay: {network} is public, and whoever comes from there would need no login; \
+         name single addresses, or demand more (match = \"network and user\")"
+    )]
+    Network {
+        /// Name of the client entry.
+        client: String,
+        /// The network.
+        network: IpNet,
+    },
+    /// From anywhere.
+    #[error(
+        "client {client:?} would make an open relay: match = \"{condition}\" lets in whoever gives the right name in EHLO or \
+         comes to the right listener, and that proves nothing; demand network, user or certificate as well"
+    )]
+    Anybody {
+        /// Name of the client entry.
+        client: String,
+        /// Its `match`.
+        condition: String,
+    },
 }
 
 /// Finds the first client entry that would make an open relay; see the rule at the head of this file.
 pub fn open_relay(settings: &Settings) -> Result<(), OpenRelay> {
-    for entry in settings.clients.iter().filter(|entry| entry.users.is_empty() || !entry.require_both) {
-        if let Some(network) = entry.networks.iter().find(|network| !closed(network)) {
-            return Err(OpenRelay { client: entry.name.clone(), network: *network });
+    for entry in &settings.clients {
+        let matcher = Matcher::new(entry);
+        let forged: Criteria = [Criterion::Helo, Criterion::Listener].into_iter().collect();
+        if matcher.condition().holds(forged) {
+            let condition = matcher.condition().to_string();
+            return Err(OpenRelay::Anybody { client: entry.name.clone(), condition });
+        }
+        let from_a_network = forged.or([Criterion::Network].into_iter().collect());
+        let open = entry.networks.iter().find(|network| !closed(network));
+        if let Some(network) = open.filter(|_| matcher.condition().holds(from_a_network)) {
+            return Err(OpenRelay::Network { client: entry.name.clone(), network: *network });
         }
     }
     Ok(())
@@ -84,6 +109,37 @@ fn closed_v6(network: &Ipv6Net) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matching::tests::entry;
+    use crate::{Limits, TlsSettings};
+
+    #[test]
+    fn the_worst_case_of_each_condition_is_tried() {
+        for (line, open) in [
+            ("network=10.0.0.0/8", false),
+            ("network=0.0.0.0/0", true),
+            ("network=0.0.0.0/0 helo=a.b listener=x", true),
+            ("network=0.0.0.0/0 user=erp", true),
+            ("network=0.0.0.0/0 user=erp match=network and user", false),
+            ("network=0.0.0.0/0 certificate=a.b match=network and certificate", false),
+            ("network=0.0.0.0/0 user=erp helo=a.b match=network and (user or helo)", true),
+            ("network=10.0.0.0/8 user=erp helo=a.b match=network and (user or helo)", false),
+            ("network=10.0.0.0/8 helo=a.b match=network or helo", true),
+            ("user=erp listener=x match=user or listener", true),
+            ("helo=a.b match=helo", true),
+            ("helo=a.b", false),
+            ("user=erp", false),
+            ("certificate=a.b", false),
+        ] {
+            let settings = Settings {
+                hostname: String::new(),
+                listeners: Vec::new(),
+                clients: vec![entry(line)],
+                tls: TlsSettings { certificate: None, key: None, client_ca: None, state_dir: "".into() },
+                limits: Limits::default(),
+            };
+            assert_eq!(open_relay(&settings).is_err(), open, "{line}");
+        }
+    }
 
     #[test]
     fn only_networks_of_known_machines_are_let_in_without_auth() {

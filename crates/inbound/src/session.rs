@@ -232,7 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             })
         })
         .await?;
-        self.conversation.encrypted(tls::describe(stream.get_ref().1));
+        let connection = stream.get_ref().1;
+        let certificate = certificates.judge(connection, self.shared.clock.now());
+        self.conversation.encrypted(tls::describe(connection), certificate);
         self.link = Link::Tls(Box::new(stream));
         self.spoke = true;
         Ok(())

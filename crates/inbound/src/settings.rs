@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use queue::LaneName;
 use secret::Secret;
+use smtp::{AddressPattern, ForwardPath, Mailbox};
+
+use crate::{CertificatePattern, Condition, NamePattern, PlusAddresses, RecipientMap};
 
 /// Of the whole of `inbound`.
 #[derive(Clone, Debug)]
@@ -14,7 +18,7 @@ pub struct Settings {
     pub hostname: String,
     /// At least one.
     pub listeners: Vec<ListenerSettings>,
-    /// In the order of the file; the first that matches lets in.
+    /// In any order: the one that fits most specifically counts ([`crate::ties`] finds those that cannot be told apart).
     pub clients: Vec<ClientEntry>,
     /// See there.
     pub tls: TlsSettings,
@@ -56,6 +60,8 @@ pub struct TlsSettings {
     pub certificate: Option<PathBuf>,
     /// PEM.
     pub key: Option<PathBuf>,
+    /// PEM of the authorities that vouch for the names in clients' certificates; `None`: no names count, only pins.
+    pub client_ca: Option<PathBuf>,
     /// Where the self-signed pair is kept (`tls/self-signed.pem`, `tls/self-signed.key`).
     pub state_dir: PathBuf,
 }
@@ -65,23 +71,91 @@ pub struct TlsSettings {
 pub struct ClientEntry {
     /// In logs, refusals, stories.
     pub name: String,
-    /// Addresses that it may come from; empty: any (then `users` is not empty).
+    /// Addresses that it may come from.
     pub networks: Vec<IpNet>,
-    /// Users; empty: no AUTH needed.
+    /// Users that it may log in as.
     pub users: Vec<User>,
-    /// With networks and users: both are needed (true) or either is enough (false, the default).
-    pub require_both: bool,
-    /// Reverse-paths it may use: `user@domain`, `*@domain`, `*@*.domain` or `*`. Without regard to case. Empty: any of
+    /// Certificates that it may show. While any entry has some, listeners ask for one in the handshake.
+    pub certificates: Vec<CertificatePattern>,
+    /// Names that it may give in EHLO or HELO.
+    pub helo: Vec<NamePattern>,
+    /// Listeners that it may come to, by name.
+    pub listeners: Vec<String>,
+    /// Which of these must hold together; `None`: [`Condition::standard`].
+    pub condition: Option<Condition>,
+    /// Whether it must use TLS.
+    pub require_tls: bool,
+    /// What it may send as: reverse-path, and every address of the header fields From and Sender. Empty: any reverse-path of
     /// the tenants' domains. The null reverse-path is always allowed.
-    pub senders: Vec<String>,
+    pub senders: Vec<AddressPattern>,
+    /// What it may send to. Empty: anything.
+    pub recipients: Vec<AddressPattern>,
+    /// The only domains that it may send to, in any case; `None`: anywhere.
+    pub internal_only: Option<Vec<String>>,
+    /// Forward-paths that go elsewhere.
+    pub recipient_map: RecipientMap,
+    /// What becomes of `+tag` in a forward-path.
+    pub plus_addresses: PlusAddresses,
+    /// A mailbox that gets a copy of each message.
+    pub archive: Option<Mailbox>,
+    /// The lane of its mail, whatever the reverse-path; `None`: the routes say it.
+    pub lane: Option<LaneName>,
     /// Mailbox of whoever answers for it.
     pub owner: Option<String>,
     /// Who hears of bounces and delays in place of the reverse-path.
-    pub report_to: Option<smtp::ForwardPath>,
+    pub report_to: Option<ForwardPath>,
     /// Largest message; never over `Limits::message_size`.
     pub size: Option<u64>,
-    /// All its mail is urgent.
-    pub urgent: bool,
+    /// Recipients of a message; never over `Limits::recipients`.
+    pub recipients_per_message: Option<u64>,
+    /// Recipients in any 24 hours. A restart forgets what was counted.
+    pub recipients_per_day: Option<u64>,
+    /// Messages in any 60 seconds. A restart forgets what was counted.
+    pub messages_per_minute: Option<u64>,
+    /// See there.
+    pub priority: Priority,
+}
+
+impl ClientEntry {
+    /// One that nothing is known of yet, and that lets nobody in.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            networks: Vec::new(),
+            users: Vec::new(),
+            certificates: Vec::new(),
+            helo: Vec::new(),
+            listeners: Vec::new(),
+            condition: None,
+            require_tls: false,
+            senders: Vec::new(),
+            recipients: Vec::new(),
+            internal_only: None,
+            recipient_map: RecipientMap::default(),
+            plus_addresses: PlusAddresses::default(),
+            archive: None,
+            lane: None,
+            owner: None,
+            report_to: None,
+            size: None,
+            recipients_per_message: None,
+            recipients_per_day: None,
+            messages_per_minute: None,
+            priority: Priority::default(),
+        }
+    }
+}
+
+/// How urgent the mail of a client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// All of it.
+    Urgent,
+    /// None of it, whatever it says.
+    Normal,
+    /// What its header section calls so (`Importance`, `Priority`, `X-Priority`).
+    #[default]
+    AsMarked,
 }
 
 /// A user of a client entry.

@@ -1,7 +1,9 @@
-//! The listeners' certificate: read from PEM files, taken up anew when they change, made once where none is configured.
+//! The listeners' certificate: read from PEM files, taken up anew when they change, made once where none is configured. With it
+//! the authorities of clients' certificates.
 //!
-//! In: paths. Out: the TLS configuration for the next connection. A bad new pair never replaces a good old one. On a change the
-//! whole configuration is replaced, tickets included: a resumed session would go on showing the old certificate.
+//! In: paths. Out: the TLS configuration for the next connection. Bad new files never replace good old ones. On a change the
+//! whole configuration is replaced, tickets included: a resumed session would go on showing the old certificate. A ticket also
+//! holds the client's certificate; it is judged anew each time, so a resumed session is never known by what counts no longer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +18,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
 
 use crate::TlsSettings;
+use crate::client_certificates::{AskForCertificate, Authorities};
+use crate::identity::{Fingerprint, PeerCertificate};
 use crate::self_signed;
 
 /// Why there is no certificate to show.
@@ -49,6 +53,14 @@ pub enum TlsError {
         /// The library's words.
         error: rustls::Error,
     },
+    /// The authorities of clients' certificates.
+    #[error("client_ca {path} cannot be used: {error}")]
+    Authorities {
+        /// Which.
+        path: PathBuf,
+        /// The library's words.
+        error: rustls::Error,
+    },
     /// Only one of the two is configured.
     #[error("[tls] names only one of certificate and key: name both, or neither for a self-signed pair")]
     Half,
@@ -68,42 +80,62 @@ pub enum TlsError {
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    certificate: PathBuf,
-    key: PathBuf,
+    files: Files,
     current: ArcSwap<Loaded>,
     watched: Mutex<Watched>,
+}
+
+/// Where everything stands, and whether clients are asked for a certificate.
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    ask: bool,
 }
 
 #[derive(Debug)]
 struct Loaded {
     config: Arc<ServerConfig>,
-    fingerprint: String,
+    fingerprint: Fingerprint,
+    authorities: Authorities,
 }
 
 /// Modification time and length; `None` where there is no file.
 type Stamp = Option<(SystemTime, u64)>;
 
+/// Of certificate, key and authorities.
+type Stamps = [Stamp; 3];
+
 #[derive(Debug)]
 struct Watched {
-    /// Of the pair that was last tried.
-    tried: [Stamp; 2],
+    /// Of the files that were last tried.
+    tried: Stamps,
     /// At the last look.
-    seen: [Stamp; 2],
+    seen: Stamps,
 }
 
 impl Certificates {
-    /// Loads what is configured, or the self-signed pair, made now if there is none yet.
-    pub(crate) fn open(settings: &TlsSettings, hostname: &str, now: jiff::Timestamp) -> Result<Self, TlsError> {
+    /// Loads what is configured, or the self-signed pair, made now if there is none yet. `ask`: whether clients are asked for a
+    /// certificate.
+    pub(crate) fn open(
+        settings: &TlsSettings,
+        hostname: &str,
+        now: jiff::Timestamp,
+        ask: bool,
+    ) -> Result<Self, TlsError> {
         let (certificate, key) = match (&settings.certificate, &settings.key) {
             (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
             (None, None) => self_signed::pair(&settings.state_dir, hostname, now)?,
             _ => return Err(TlsError::Half),
         };
-        let stamps = [stamp(&certificate), stamp(&key)];
-        let loaded = load(&certificate, &key)?;
-        tracing::info!(certificate = %certificate.display(), sha256 = loaded.fingerprint, "TLS certificate of the listeners");
+        let files = Files { certificate, key, client_ca: settings.client_ca.clone().filter(|_| ask), ask };
+        let stamps = files.stamps();
+        let loaded = files.load()?;
+        let certificate = files.certificate.display();
+        tracing::info!(%certificate, sha256 = %loaded.fingerprint, "TLS certificate of the listeners");
         let watched = Mutex::new(Watched { tried: stamps, seen: stamps });
-        Ok(Self { certificate, key, current: ArcSwap::from_pointee(loaded), watched })
+        Ok(Self { files, current: ArcSwap::from_pointee(loaded), watched })
     }
 
     /// For the next connection.
@@ -113,12 +145,17 @@ impl Certificates {
 
     /// SHA-256 of the certificate, as `AB:CD:…`.
     pub(crate) fn fingerprint(&self) -> String {
-        self.current.load().fingerprint.clone()
+        self.current.load().fingerprint.to_string()
+    }
+
+    /// What a client's certificate proves now; `None`: it has shown none.
+    pub(crate) fn judge(&self, connection: &ServerConnection, now: jiff::Timestamp) -> Option<PeerCertificate> {
+        self.current.load().authorities.judge(connection.peer_certificates()?, now)
     }
 
     /// Looks whether the files have changed and, once they are the same at two looks, loads them. Reads files.
     pub(crate) fn look(&self) {
-        let stamps = [stamp(&self.certificate), stamp(&self.key)];
+        let stamps = self.files.stamps();
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let at_rest = watched.seen == stamps;
         watched.seen = stamps;
@@ -126,9 +163,9 @@ impl Certificates {
             return;
         }
         watched.tried = stamps;
-        match load(&self.certificate, &self.key) {
+        match self.files.load() {
             Ok(loaded) => {
-                tracing::info!(sha256 = loaded.fingerprint, "TLS certificate replaced");
+                tracing::info!(sha256 = %loaded.fingerprint, "TLS certificate replaced");
                 self.current.store(Arc::new(loaded));
             }
             Err(error) => tracing::warn!(
@@ -155,7 +192,32 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
+impl Files {
+    fn stamps(&self) -> Stamps {
+        [stamp(&self.certificate), stamp(&self.key), self.client_ca.as_deref().and_then(stamp)]
+    }
+
+    fn load(&self) -> Result<Loaded, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let (chain, key) = read_pair(&self.certificate, &self.key)?;
+        let leaf = chain.first().map(Fingerprint::of);
+        let config = config(&provider, self.ask, chain, key).map_err(|error| TlsError::Pair {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            error,
+        })?;
+        Ok(Loaded {
+            config: Arc::new(config),
+            fingerprint: leaf.expect("the pair was read with at least one certificate"),
+            authorities: Authorities::load(self.client_ca.as_deref(), &provider)?,
+        })
+    }
+}
+
+/// A chain of at least one certificate, and a key.
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn read_pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
     let read = |path: &Path| std::fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error });
     let broken = |path: &Path, what| {
         let path = path.to_owned();
@@ -164,25 +226,25 @@ fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(certificate)?)
         .collect::<Result<_, _>>()
         .map_err(broken(certificate, "certificate"))?;
-    let Some(leaf) = chain.first() else {
+    if chain.is_empty() {
         return Err(broken(certificate, "certificate")(pem::Error::NoItemsFound));
-    };
-    let fingerprint = fingerprint(leaf);
+    }
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(broken(key, "private key"))?;
-    let config = config(chain, private).map_err(|error| TlsError::Pair {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        error,
-    })?;
-    Ok(Loaded { config: Arc::new(config), fingerprint })
+    Ok((chain, private))
 }
 
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
-    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+fn config(
+    provider: &Arc<CryptoProvider>,
+    ask: bool,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let builder = match ask {
+        true => builder.with_client_cert_verifier(Arc::new(AskForCertificate(provider.clone()))),
+        false => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     // Tickets hold the session at the client: nothing of it is kept here.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -190,17 +252,12 @@ fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> R
     Ok(config)
 }
 
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate);
-    digest.as_ref().iter().map(|octet| format!("{octet:02X}")).collect::<Vec<_>>().join(":")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn settings(dir: &Path) -> TlsSettings {
-        TlsSettings { certificate: None, key: None, state_dir: dir.to_owned() }
+        TlsSettings { certificate: None, key: None, client_ca: None, state_dir: dir.to_owned() }
     }
 
     fn now() -> jiff::Timestamp {
@@ -218,8 +275,9 @@ mod tests {
     #[test]
     fn the_self_signed_pair_is_made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Certificates::open(&settings(dir.path()), "relay.contoso.com", now()).unwrap().fingerprint();
-        let second = Certificates::open(&settings(dir.path()), "relay.contoso.com", now()).unwrap().fingerprint();
+        let first = Certificates::open(&settings(dir.path()), "relay.contoso.com", now(), false).unwrap().fingerprint();
+        let second =
+            Certificates::open(&settings(dir.path()), "relay.contoso.com", now(), false).unwrap().fingerprint();
         assert_eq!(first, second);
         assert_eq!(first.len(), 32 * 3 - 1);
     }
@@ -228,7 +286,7 @@ mod tests {
     fn half_a_pair_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let half = TlsSettings { certificate: Some(dir.path().join("c.pem")), ..settings(dir.path()) };
-        assert!(matches!(Certificates::open(&half, "x", now()), Err(TlsError::Half)));
+        assert!(matches!(Certificates::open(&half, "x", now(), false), Err(TlsError::Half)));
     }
 
     #[test]
@@ -237,7 +295,9 @@ mod tests {
         let (_, key) = write_pair(dir.path(), "a.example");
         write_pair(dir.path(), "b.example");
         std::fs::write(dir.path().join("k.pem"), key).unwrap();
-        let error = load(&dir.path().join("c.pem"), &dir.path().join("k.pem")).unwrap_err().to_string();
+        let path = |name: &str| Some(dir.path().join(name));
+        let settings = TlsSettings { certificate: path("c.pem"), key: path("k.pem"), ..settings(dir.path()) };
+        let error = Certificates::open(&settings, "x", now(), true).unwrap_err().to_string();
         assert!(error.contains("c.pem") && error.contains("k.pem"), "{error}");
     }
 
@@ -247,7 +307,7 @@ mod tests {
         write_pair(dir.path(), "a.example");
         let path = |name: &str| Some(dir.path().join(name));
         let settings = TlsSettings { certificate: path("c.pem"), key: path("k.pem"), ..settings(dir.path()) };
-        let certificates = Certificates::open(&settings, "x", now()).unwrap();
+        let certificates = Certificates::open(&settings, "x", now(), false).unwrap();
         let first = certificates.fingerprint();
         std::fs::write(dir.path().join("c.pem"), "not a certificate").unwrap();
         certificates.look();

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use config::Config;
+use dkim::Keys;
 use inbound::Inbound;
 use qmgr::QueueManager;
 use queue::{Clock, Intake, LaneName, Spool, Transport};
@@ -21,6 +23,9 @@ use transport::{Refusals, SmtpSettings, SmtpTransport};
 use crate::notices::{QueuePost, SpoolMemory};
 use crate::system::{self, SystemClock};
 use crate::watch::Watch;
+
+/// Between looks at the files of signing keys.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(10);
 
 /// A running relay.
 pub(crate) struct Relay {
@@ -36,7 +41,7 @@ pub(crate) struct Relay {
     stop_admin: CancellationToken,
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
-    alerts: [JoinHandle<()>; 2],
+    alerts: [JoinHandle<()>; 3],
     admin: Vec<JoinHandle<()>>,
 }
 
@@ -86,6 +91,7 @@ impl Relay {
         let telling = worker.run(Arc::new(memory), Arc::new(post), stop_alerts.clone());
         let alerts = [
             tokio::spawn(until_end(watch.run(stop_alerts.clone()), ended.clone().drop_guard())),
+            tokio::spawn(until_end(watch_keys(keys, stop_alerts.clone()), ended.clone().drop_guard())),
             tokio::spawn(until_end(telling, ended.clone().drop_guard())),
         ];
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
@@ -202,6 +208,30 @@ fn queue_settings(config: &Config, transports: Transports, incidents: Arc<dyn In
     }
 }
 
+/// The keys that sign; `None` without any. Reads files.
+async fn signing_keys(config: &Config) -> anyhow::Result<Option<Arc<Keys>>> {
+    if config.dkim.is_empty() {
+        return Ok(None);
+    }
+    let settings = config.dkim.clone();
+    let keys = tokio::task::spawn_blocking(move || Keys::load(&settings)).await?;
+    Ok(Some(Arc::new(keys.context("cannot sign (DKIM)")?)))
+}
+
+/// Takes up key files that have been replaced.
+async fn watch_keys(keys: Option<Arc<Keys>>, stop: CancellationToken) {
+    let Some(keys) = keys else { return stop.cancelled().await };
+    let look = async {
+        loop {
+            tokio::time::sleep(LOOK_AT_KEYS).await;
+            let keys = Arc::clone(&keys);
+            // A panic in there leaves the old keys.
+            let _ = tokio::task::spawn_blocking(move || keys.look()).await;
+        }
+    };
+    stop.run_until_cancelled(look).await;
+}
+
 type Lanes = Vec<(LaneName, SmtpSettings)>;
 type Transports = BTreeMap<LaneName, Arc<dyn Transport>>;
 
@@ -210,7 +240,7 @@ fn lanes(
     config: &Config,
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
-    keys: Option<&Arc<dkim::Keys>>,
+    keys: Option<&Arc<Keys>>,
 ) -> anyhow::Result<Lanes> {
     let source = |settings: &entra::Settings| {
         let source = entra::TokenSource::new(settings.clone(), now_of(clock))?;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::SmtpTransport;
 use crate::classify;
-use crate::content::{Content, Shape, ShapeError};
+use crate::content::{Content, Shape, ShapeError, Stamp};
 use crate::open::NextHop;
 use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
@@ -255,7 +255,11 @@ impl<'a> Run<'a> {
             facts: &message.content,
             smtputf8: shaped.smtputf8,
             eight_bit: shaped.eight_bit,
-            keys: settings.keys.as_deref().map(|keys| (keys, self.now())),
+            stamp: settings.keys.as_deref().map(|keys| Stamp {
+                keys,
+                arrival: dkim::Arrival { server: settings.hello.clone(), user: message.origin.user.clone() },
+                now: self.now(),
+            }),
         };
         match self.content.shape(&shape).await {
             Ok(notes) => {

@@ -35,8 +35,24 @@ pub(crate) struct Shape<'a> {
     pub(crate) smtputf8: bool,
     /// The next hop takes 8-bit content.
     pub(crate) eight_bit: bool,
-    /// Keys to sign with, and the time of the signature.
-    pub(crate) keys: Option<(&'a dkim::Keys, jiff::Timestamp)>,
+    /// What it is signed with.
+    pub(crate) stamp: Option<Stamp<'a>>,
+}
+
+/// Signatures, where the relay is the last to touch a message.
+#[derive(Debug)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) keys: &'a dkim::Keys,
+    /// How the message came to us, for an ARC seal.
+    pub(crate) arrival: dkim::Arrival,
+    pub(crate) now: jiff::Timestamp,
+}
+
+/// Signatures under way.
+#[derive(Debug, Default)]
+struct Signers {
+    signing: Option<dkim::Signing>,
+    sealing: Option<dkim::Sealing>,
 }
 
 /// Why a message cannot take that shape.
@@ -162,11 +178,11 @@ impl Content {
             eight_bit: eight_bit || (shape.facts.eight_bit_body && shape.eight_bit),
             head: Bytes::from(octets),
         };
-        let signer = authors.from.first().and_then(|author| {
-            let (keys, now) = shape.keys?;
-            Some((keys.signing(author.mailbox.domain())?, now))
+        let signers = shape.stamp.as_ref().map(|stamp| Signers {
+            signing: authors.from.first().and_then(|author| stamp.keys.signing(author.mailbox.domain())),
+            sealing: stamp.keys.sealing(),
         });
-        self.measure(signer).await?;
+        self.measure(signers.unwrap_or_default(), shape.stamp.as_ref()).await?;
         self.rewind();
         Ok(notes)
     }
@@ -192,28 +208,23 @@ impl Content {
     }
 
     /// How many octets will go, and the signatures over them. The body is read for this only where it must be.
-    async fn measure(&mut self, signer: Option<(dkim::Signing, jiff::Timestamp)>) -> Result<(), ShapeError> {
-        let head = self.form.head.len() as u64;
-        if self.form.body.is_none() && signer.is_none() {
-            self.form.size = head + self.reader.size().saturating_sub(self.section.len() as u64);
+    async fn measure(&mut self, mut signers: Signers, stamp: Option<&Stamp<'_>>) -> Result<(), ShapeError> {
+        if self.form.body.is_none() && signers.signing.is_none() && signers.sealing.is_none() {
+            let body = self.reader.size().saturating_sub(self.section.len() as u64);
+            self.form.size = self.form.head.len() as u64 + body;
             return Ok(());
         }
-        let mut signer = signer;
-        if let Some((signing, _)) = &mut signer {
-            signing.header(&self.form.head);
-        }
+        signers.header(&self.form.head);
         let mut size = 0;
         self.head_is_next = false;
         self.start_body();
         while let Some(piece) = self.next().await? {
             size += piece.len() as u64;
-            if let Some((signing, _)) = &mut signer {
-                signing.body(&piece);
-            }
+            signers.body(&piece);
         }
-        if let Some((signing, now)) = signer {
-            let mut fields = signing.finish(now).map_err(|error| {
-                ShapeError::Body(SpoolError::Failed(format!("the message could not be signed (DKIM): {error}")))
+        if let Some(stamp) = stamp {
+            let mut fields = signers.finish(stamp).map_err(|error| {
+                ShapeError::Body(SpoolError::Failed(format!("the message could not be signed: {error}")))
             })?;
             fields.extend_from_slice(&self.form.head);
             self.form.head = fields.into();
@@ -305,6 +316,28 @@ impl Shape<'_> {
             smtputf8: self.smtputf8,
             encoding,
         }
+    }
+}
+
+impl Signers {
+    fn header(&mut self, section: &[u8]) {
+        self.signing.iter_mut().for_each(|signing| signing.header(section));
+        self.sealing.iter_mut().for_each(|sealing| sealing.header(section));
+    }
+
+    fn body(&mut self, piece: &[u8]) {
+        self.signing.iter_mut().for_each(|signing| signing.body(piece));
+        self.sealing.iter_mut().for_each(|sealing| sealing.body(piece));
+    }
+
+    /// The fields that they come to; the seal covers the signature. A message that was sealed before goes on as it is.
+    fn finish(self, stamp: &Stamp<'_>) -> Result<Vec<u8>, dkim::SignError> {
+        let signature = self.signing.map(|signing| signing.finish(stamp.now)).transpose()?.unwrap_or_default();
+        let sealed = self.sealing.map(|sealing| sealing.finish(&signature, &stamp.arrival, stamp.now)).transpose()?;
+        Ok(match sealed {
+            Some(dkim::Sealed::Set(set)) => [set, signature].concat(),
+            Some(dkim::Sealed::SealedBefore) | None => signature,
+        })
     }
 }
 

@@ -1,41 +1,77 @@
-//! Who may relay. Nothing here may make an open relay, and nobody may send as a domain that has no way out.
+//! Clients: each entry as a whole. Who they are is in `criteria`, what they may do in `rights`.
 
 use inbound::{ClientEntry, User, Verifier};
+use queue::Plan;
 use smtp::ForwardPath;
 
 use crate::check::Checker;
 use crate::read::At;
-use crate::units::size_words;
-use crate::values::SenderPattern;
 use crate::words::{Bounces, OneOf};
-use crate::written::{self, Client, File, Limits, Tenant};
+use crate::written::{self, Client, File};
+
+/// What the checks of a client look at besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) file: &'a File,
+    /// All but the clients.
+    pub(super) inbound: &'a inbound::Settings,
+    pub(super) plan: &'a Plan,
+}
 
 impl Checker<'_> {
     /// In the order of the file.
-    pub(super) fn clients(&mut self, file: &File, inbound: &inbound::Settings) -> Vec<ClientEntry> {
+    pub(super) fn clients(&mut self, file: &File, inbound: &inbound::Settings, plan: &Plan) -> Vec<ClientEntry> {
         let clients = &file.client.value;
         let named = clients.iter().filter_map(|c| c.value.name.as_ref()).map(|name| (&name.value.0, name.place));
         self.no_twins(named, |name| (format!("two clients have the name \"{name}\""), "each has its own".to_owned()));
-        clients.iter().filter_map(|client| self.client(&client.value, file, inbound)).collect()
+        let around = Around { file, inbound, plan };
+        let entries: Vec<_> = clients.iter().filter_map(|client| self.client(&client.value, around)).collect();
+        self.none_is_like_another(clients, &entries);
+        self.authorities_are_used(file, &entries);
+        entries
     }
 
-    fn client(&mut self, client: &Client, file: &File, inbound: &inbound::Settings) -> Option<ClientEntry> {
+    fn client(&mut self, client: &Client, around: Around<'_>) -> Option<ClientEntry> {
         self.says_who(client);
-        self.senders_have_a_tenant(&client.senders.value, &file.tenant.value);
-        self.size_is_within(client, &file.limits.value);
+        self.listeners_exist(client, around.inbound);
+        self.names_need_authorities(client, around.file);
+        self.limits_are_within(client, &around.file.limits.value);
+        let lane = self.lane_of(client, around);
+        if client.tenant.is_absent() && client.path.is_absent() {
+            self.senders_have_a_tenant(&client.senders.value, &around.file.tenant.value);
+        }
         let users = self.users(client);
+        let recipient_map = self.recipient_map(client);
+        let patterns = |patterns: &[At<crate::values::Pattern>]| {
+            patterns.iter().map(|pattern| pattern.value.pattern.clone()).collect()
+        };
         let entry = ClientEntry {
-            name: client.name.as_ref()?.value.0.clone(),
             networks: client.networks.value.iter().map(|network| network.value).collect(),
             users,
-            require_both: client.require_both.value,
-            senders: client.senders.value.iter().map(|sender| sender.value.0.clone()).collect(),
+            certificates: client.certificates.value.iter().map(|certificate| certificate.value.clone()).collect(),
+            helo: client.helo.value.iter().map(|name| name.value.clone()).collect(),
+            listeners: client.listeners.value.iter().map(|name| name.value.0.clone()).collect(),
+            condition: client.r#match.as_ref().map(|condition| condition.value.0.clone()),
+            require_tls: client.require_tls.value,
+            senders: patterns(&client.senders.value),
+            recipients: patterns(&client.recipients.value),
+            internal_only: self.internal_domains(client, around),
+            recipient_map,
+            plus_addresses: client.plus_addresses.value.0,
+            archive: client.archive.as_ref().map(|archive| archive.value.0.clone()),
+            lane,
             owner: client.owner.as_ref().map(|owner| owner.value.0.to_string()),
             report_to: self.report_to(client),
             size: client.size.as_ref().map(At::octets),
-            urgent: client.urgent.value,
+            recipients_per_message: client.recipients_per_message.as_ref().map(|number| number.value.0),
+            recipients_per_day: client.recipients_per_day.as_ref().map(|number| number.value.0),
+            messages_per_minute: client.messages_per_minute.as_ref().map(|number| number.value.0),
+            priority: client.priority.value.0,
+            ..ClientEntry::named(&client.name.as_ref()?.value.0)
         };
-        self.is_no_open_relay(client, &entry, inbound);
+        self.condition_fits(client, &entry);
+        self.is_no_open_relay(client, &entry, around.inbound);
+        self.can_use_tls(client, around.inbound);
         Some(entry)
     }
 
@@ -51,33 +87,6 @@ impl Checker<'_> {
         let to_sender = bounces.is_some_and(|bounces| bounces.value.0 == Bounces::Sender);
         let owner = client.owner.as_ref().filter(|_| !to_sender);
         owner.map(|owner| ForwardPath::Mailbox(owner.value.0.clone()))
-    }
-
-    fn is_no_open_relay(&mut self, client: &Client, entry: &ClientEntry, inbound: &inbound::Settings) {
-        // Entries that could not be read are noted already, and would look like none at all.
-        if client.users.is_unread() || client.users.value.len() != entry.users.len() {
-            return;
-        }
-        let alone = inbound::Settings { clients: vec![entry.clone()], ..inbound.clone() };
-        if let Err(open) = inbound::open_relay(&alone) {
-            let place = client.networks.value.iter().find(|network| network.value == open.network);
-            self.sink.error(place.map_or(client.place, |network| network.place), open.to_string(), OPEN_RELAY);
-        }
-    }
-
-    fn says_who(&mut self, client: &Client) {
-        if client.networks.is_unread() || client.users.is_unread() {
-            return;
-        }
-        let (networks, users) = (!client.networks.is_absent(), !client.users.is_absent());
-        if !networks && !users {
-            let remedy =
-                "networks = [\"10.20.0.0/16\"], or users = [{ name = \"erp\", password = { file = \"erp.pass\" } }]";
-            self.sink.error(client.place, "a client needs `networks` or `users`: this one is nobody", remedy);
-        } else if client.require_both.value && !(networks && users) {
-            let remedy = "add the other, or take `require_both` out";
-            self.sink.error(client.require_both.place, "`require_both` needs `networks` and `users`", remedy);
-        }
     }
 
     fn users(&mut self, client: &Client) -> Vec<User> {
@@ -100,50 +109,11 @@ impl Checker<'_> {
                 self.sink.error(
                     user.place,
                     "a user needs either `password` or `password_hash`",
-                    "password = { file = \"erp.pass\" }, or password_hash = \"$argon2id$…\"",
+                    "password = { file = \"erp.pass\" }, or password_hash = \"$argon2id$…\" as `posthouse password` prints it",
                 );
                 return None;
             }
         };
         Some(User { name: user.name.as_ref()?.value.0.clone(), password })
     }
-
-    fn size_is_within(&mut self, client: &Client, limits: &Limits) {
-        if let Some(size) = &*client.size
-            && size.octets() > limits.message_size.octets()
-        {
-            let all = size_words(limits.message_size.octets());
-            let what = format!("`size` is over the limit of all clients, which is {all}");
-            self.sink.error(size.place, what, "raise `message_size` in [limits], or lower this");
-        }
-    }
-
-    fn senders_have_a_tenant(&mut self, senders: &[At<SenderPattern>], tenants: &[At<Tenant>]) {
-        let domains: Vec<&str> = tenants
-            .iter()
-            .flat_map(|t| t.value.domains.iter())
-            .flat_map(|d| &d.value)
-            .map(|d| d.value.0.as_str())
-            .collect();
-        for sender in senders {
-            let Some((domain, below)) = sender.value.domain() else { continue };
-            let domain = domain.to_lowercase();
-            let owned = domains.iter().any(|own| match below {
-                true => own.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.')),
-                false => *own == domain,
-            });
-            if !owned {
-                let meant = if below { format!("no subdomain of {domain}") } else { format!("no domain {domain}") };
-                let what =
-                    format!("`senders` has \"{}\", but there is {meant} in any tenant's `domains`", sender.value.0);
-                self.sink.error(
-                    sender.place,
-                    what,
-                    "mail from there would have no way out: add the domain to its tenant",
-                );
-            }
-        }
-    }
 }
-
-const OPEN_RELAY: &str = "anybody on the Internet could send mail as you; name only the addresses of your own devices";

@@ -74,7 +74,8 @@ impl Checker<'_> {
                 (None, None)
             }
         };
-        TlsSettings { certificate, key, state_dir }
+        let client_ca = tls.value.client_ca.as_ref().map(|file| self.roots(file));
+        TlsSettings { certificate, key, client_ca, state_dir }
     }
 }
 

@@ -283,7 +283,7 @@ fn known_senders(tenant: &Tenant, mailbox: &Mailbox) -> Vec<AddressPattern> {
     let entries = tenant.mailbox.value.iter().filter(of_it);
     let named = entries.flat_map(|entry| {
         let aliases = entry.value.aliases.value.iter().map(|alias| alias.value.0.to_string());
-        aliases.chain(entry.value.granted.value.iter().map(|pattern| pattern.value.0.clone()))
+        aliases.chain(entry.value.granted.value.iter().map(|pattern| pattern.value.text.clone()))
     });
     named.filter_map(|pattern| pattern.parse().ok()).collect()
 }

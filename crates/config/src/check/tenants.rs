@@ -74,8 +74,8 @@ impl Checker<'_> {
         if let Some(second) = paths.value.get(1) {
             self.sink.warn(
                 second.place,
-                "mail of this tenant goes by its first path only: this one carries reports and alerts, nothing else",
-                "another order makes another path the first; taking turns is for a later version",
+                "mail of this tenant goes by its first path: this one carries reports, alerts, and mail of clients that name it",
+                "path = \"…\" of a [[client]] names it; another order makes another path the first",
             );
         }
         self.mailboxes_are_sent_as(tenant);

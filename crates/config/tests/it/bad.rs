@@ -61,7 +61,7 @@ fn all_errors_come_at_once_in_the_order_of_the_lines() {
   hint: for example \"10.20.0.0/16\", \"fd00::/8\" or \"10.20.0.7\"
 7: `networks` must be a network in quotes, not an integer
 8: `senders` has \"*@fabrikam.com\", but there is no domain fabrikam.com in any tenant's `domains`
-  hint: mail from there would have no way out: add the domain to its tenant
+  hint: mail from there would have no way out: add the domain to its tenant, or name the `tenant` it goes by
 12: `domains` must be a list, not a string
 14: a path of kind \"submission\" needs its `mailbox`
   hint: mailbox = \"relay@contoso.com\": the mailbox that the relay logs in as
@@ -128,20 +128,20 @@ fn an_open_relay_is_refused_with_the_reason() {
     check(
         &[("networks", "networks = [\"10.0.0.0/8\", \"0.0.0.0/0\"]")],
         "
-6: client \"printers\" would make an open relay: 0.0.0.0/0 is public, and nobody from there would need AUTH; name single addresses, or demand users as well (require_both = true)
+6: client \"printers\" would make an open relay: 0.0.0.0/0 is public, and whoever comes from there would need no login; name single addresses, or demand more (match = \"network and user\")
   hint: anybody on the Internet could send mail as you; name only the addresses of your own devices",
     );
     check(
         &[("networks", "")],
         "
-4: a client needs `networks` or `users`: this one is nobody
+4: a client needs `networks`, `users` or `certificates`: this one is nobody
   hint: networks = [\"10.20.0.0/16\"], or users = [{ name = \"erp\", password = { file = \"erp.pass\" } }]",
     );
     check(
         &[("networks", "networks = [\"10.0.0.0/8\"]\nrequire_both = true")],
         "
-7: `require_both` needs `networks` and `users`
-  hint: add the other, or take `require_both` out",
+7: `require_both` in [[client]] is no more
+  hint: in place of require_both = true write match = \"network and user\"",
     );
 }
 
@@ -229,7 +229,7 @@ fn credentials_are_whole_or_not_there() {
         &[("networks", "users = [{ name = \"erp\", password_hash = \"hunter2\" }]")],
         "
 6: `password_hash` is not an argon2id hash
-  hint: it starts with \"$argon2id$v=19$\"; `argon2 $(openssl rand -hex 8) -id -e` makes one from standard input",
+  hint: it starts with \"$argon2id$v=19$\"; `posthouse password` makes one",
     );
 }
 

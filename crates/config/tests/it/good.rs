@@ -28,7 +28,7 @@ fn ten_lines_are_a_working_relay() {
     let client = config.inbound.clients.first().unwrap();
     assert_eq!(
         (client.name.as_str(), client.senders.as_slice()),
-        ("printers", ["*@contoso.com".to_owned()].as_slice())
+        ("printers", ["*@contoso.com".parse().unwrap()].as_slice())
     );
     assert_eq!(client.report_to, None);
     let lane = config.lanes.first().unwrap();
@@ -84,11 +84,11 @@ users = [
   { name = "old", password_hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$U2x1Z2dpc2ggYnV0IHNhZmUsIHRoaXMgaXMgYSBoYXNo" },
 ]
 networks = ["10.20.0.7", "fd00::/8"]
-require_both = true
+match = "network and user"
 senders = ["billing@contoso.com", "*@*.com"]
 owner = "it@contoso.com"
 size = "30 MiB"
-urgent = true
+priority = "urgent"
 
 [[tenant]]
 name = "contoso"
@@ -154,7 +154,8 @@ fn the_larger_shape_reaches_every_component() {
     let client = config.inbound.clients.first().unwrap();
     assert_eq!(client.users.len(), 2);
     assert_eq!(client.report_to, Some("<it@contoso.com>".parse().unwrap()));
-    assert_eq!((client.size, client.urgent, client.require_both), (Some(30 << 20), true, true));
+    assert_eq!((client.size, client.priority), (Some(30 << 20), inbound::Priority::Urgent));
+    assert_eq!(client.condition.as_ref().map(ToString::to_string).as_deref(), Some("network and user"));
     assert_eq!(client.networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.20.0.7/32", "fd00::/8"]);
     let [submission, smarthost] = config.lanes.as_slice() else { panic!("two lanes") };
     assert_eq!((submission.host.as_str(), submission.port), ("smtp.example", 1587));

@@ -37,18 +37,8 @@ fn settings(dir: &std::path::Path, tls: TlsMode) -> Settings {
     Settings {
         hostname: "relay.contoso.com".into(),
         listeners: vec![ListenerSettings { name: "smtp".into(), address, tls, auth_without_tls: false }],
-        clients: vec![ClientEntry {
-            name: "printers".into(),
-            networks: vec!["127.0.0.0/8".parse().unwrap()],
-            users: Vec::new(),
-            require_both: false,
-            senders: Vec::new(),
-            owner: None,
-            report_to: None,
-            size: None,
-            urgent: false,
-        }],
-        tls: TlsSettings { certificate: None, key: None, state_dir: dir.to_owned() },
+        clients: vec![ClientEntry { networks: vec!["127.0.0.0/8".parse().unwrap()], ..ClientEntry::named("printers") }],
+        tls: TlsSettings { certificate: None, key: None, client_ca: None, state_dir: dir.to_owned() },
         limits: Limits::default(),
     }
 }

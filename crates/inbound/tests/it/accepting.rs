@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use inbound::Priority;
 use smtp::BodyType;
 
 use crate::relay::{MESSAGE, Relay, entry, printers};
@@ -126,10 +127,14 @@ async fn ehlo_offers_what_the_settings_say() {
 }
 
 #[tokio::test]
-async fn urgent_is_what_the_header_or_the_client_entry_calls_so() {
-    for (urgent_client, importance, urgent) in [(false, "normal", false), (true, "normal", true), (false, "high", true)]
-    {
-        let relay = Relay::start(|settings| settings.clients[0].urgent = urgent_client);
+async fn urgent_is_what_the_client_entry_or_else_the_header_calls_so() {
+    for (priority, importance, urgent) in [
+        (Priority::AsMarked, "normal", false),
+        (Priority::AsMarked, "high", true),
+        (Priority::Urgent, "normal", true),
+        (Priority::Normal, "high", false),
+    ] {
+        let relay = Relay::start(|settings| settings.clients[0].priority = priority);
         relay.greeted().await.transact(&format!("Importance: {importance}\r\n\r\n")).await;
         assert_eq!(relay.only().message.urgent, urgent);
     }
@@ -137,7 +142,7 @@ async fn urgent_is_what_the_header_or_the_client_entry_calls_so() {
 
 #[tokio::test]
 async fn notifications_with_the_null_reverse_path_pass_whatever_senders_allow() {
-    let relay = Relay::start(|settings| settings.clients[0].senders = vec!["billing@contoso.com".into()]);
+    let relay = Relay::start(|settings| settings.clients[0].senders = vec!["billing@contoso.com".parse().unwrap()]);
     let mut client = relay.greeted().await;
     client.script(&[("MAIL FROM:<>", "250"), ("RCPT TO:<a@contoso.com>", "250"), ("DATA", "354")]).await;
     assert!(client.say(&format!("{MESSAGE}.")).await.starts_with("250"));

@@ -50,7 +50,7 @@ async fn wrong_logins_are_refused_and_end_the_session_in_the_end() {
     let mut client = relay.encrypted().await;
     let other = format!("AUTH PLAIN {}", BASE64_STANDARD.encode("boss\0erp\0s3cret"));
     client.script(&[(&plain("erp", "guess"), "535 5.7.8"), (&other, "535 5.7.8")]).await;
-    client.script(&[("MAIL FROM:<billing@contoso.com>", "550 5.7.1")]).await;
+    client.script(&[("MAIL FROM:<billing@contoso.com>", "530 5.7.0")]).await;
     let replies = [client.say(&plain("nobody", "s3cret")).await, client.say(&plain("erp", "again")).await];
     assert!(replies.iter().any(|reply| reply.starts_with("421 4.7.0")), "{replies:?}");
 }
@@ -85,11 +85,12 @@ async fn auth_without_tls_is_for_the_listener_to_allow() {
 async fn with_both_required_neither_network_nor_user_is_enough() {
     let both = |network: &str| {
         let networks = vec![network.parse().unwrap()];
-        ClientEntry { networks, users: vec![user("erp", "s3cret")], require_both: true, ..entry("erp") }
+        let condition = Some("network and user".parse().unwrap());
+        ClientEntry { networks, users: vec![user("erp", "s3cret")], condition, ..entry("erp") }
     };
     let relay = Relay::start(|settings| settings.clients = vec![both("127.0.0.0/8")]);
     let mut client = relay.encrypted().await;
-    client.script(&[("MAIL FROM:<billing@contoso.com>", "550 5.7.1")]).await;
+    client.script(&[("MAIL FROM:<billing@contoso.com>", "530 5.7.0")]).await;
     client.script(&[(&plain("erp", "s3cret"), "235"), ("MAIL FROM:<billing@contoso.com>", "250")]).await;
 
     let relay = Relay::start(|settings| settings.clients = vec![both("10.0.0.0/8")]);
@@ -110,7 +111,7 @@ async fn what_was_proved_before_starttls_is_forgotten() {
     let stream = crate::relay::shake_hands(client.into_stream(), &[&rustls::version::TLS13]).await;
     let mut client = crate::client::Client::new(stream);
     client.script(&[("MAIL FROM:<billing@contoso.com>", "503"), ("EHLO x", "250")]).await;
-    client.script(&[("MAIL FROM:<billing@contoso.com>", "550 5.7.1")]).await;
+    client.script(&[("MAIL FROM:<billing@contoso.com>", "530 5.7.0")]).await;
 }
 
 #[tokio::test]

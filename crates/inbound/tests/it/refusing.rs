@@ -15,8 +15,9 @@ async fn a_client_that_no_entry_names_is_told_what_to_add() {
 
 #[tokio::test]
 async fn a_sender_that_the_entry_or_the_tenants_do_not_allow_is_refused() {
-    let relay =
-        Relay::start(|settings| settings.clients[0].senders = vec!["*@contoso.com".into(), "x@other.example".into()]);
+    let relay = Relay::start(|settings| {
+        settings.clients[0].senders = ["*@contoso.com", "x@other.example"].map(|text| text.parse().unwrap()).into()
+    });
     let mut client = relay.greeted().await;
     let reply = client.say("MAIL FROM:<a@fabrikam.com>").await;
     assert!(reply.starts_with("550 5.7.1") && reply.contains("\"printers\"") && reply.contains("senders"), "{reply}");
@@ -31,9 +32,8 @@ async fn an_open_relay_does_not_start() {
     let mut settings = settings(dir.path());
     settings.clients = vec![inbound::ClientEntry { networks: vec!["0.0.0.0/0".parse().unwrap()], ..entry("all") }];
     let error = inbound::open_relay(&settings).unwrap_err();
-    assert_eq!(error.client, "all");
     let text = error.to_string();
-    assert!(text.contains("0.0.0.0/0 is public") && text.contains("require_both"), "{text}");
+    assert!(text.contains("\"all\"") && text.contains("0.0.0.0/0 is public"), "{text}");
     let fakes = std::sync::Arc::new(crate::fakes::MemorySpool::default());
     let bound = inbound::Inbound::bind(
         settings,

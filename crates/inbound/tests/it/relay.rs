@@ -50,17 +50,7 @@ pub(crate) fn write_pair(dir: &Path, pair: &(String, String)) {
 
 /// One client entry without anything.
 pub(crate) fn entry(name: &str) -> ClientEntry {
-    ClientEntry {
-        name: name.into(),
-        networks: Vec::new(),
-        users: Vec::new(),
-        require_both: false,
-        senders: Vec::new(),
-        owner: None,
-        report_to: None,
-        size: None,
-        urgent: false,
-    }
+    ClientEntry::named(name)
 }
 
 /// An entry for this machine.
@@ -92,6 +82,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         tls: TlsSettings {
             certificate: Some(dir.join("c.pem")),
             key: Some(dir.join("k.pem")),
+            client_ca: None,
             state_dir: dir.join("state"),
         },
         limits: Limits { grace: Duration::from_secs(20), ..Limits::default() },

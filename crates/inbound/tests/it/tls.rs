@@ -85,7 +85,7 @@ async fn without_a_certificate_a_self_signed_one_is_made_and_kept() {
     let with_none = || {
         let mut settings = settings(dir.path());
         settings.hostname = "localhost".into();
-        settings.tls = TlsSettings { certificate: None, key: None, state_dir: dir.path().to_owned() };
+        settings.tls = TlsSettings { certificate: None, key: None, client_ca: None, state_dir: dir.path().to_owned() };
         settings
     };
     let relay = Relay::bind(with_none());

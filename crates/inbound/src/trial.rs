@@ -1,0 +1,285 @@
+//! What would happen to a message, without sending one: the session's own decisions, asked one by one.
+//!
+//! In: the settings, and a question as `posthouse try` puts it. Out: each step with its verdict and, where it refuses, the very
+//! reply that the device would see. Never: a decision of its own; what sessions do not ask is not asked here either. What a
+//! client has sent of late, and the state of the spool, are not known here: both count as fresh.
+
+use std::net::IpAddr;
+
+use message::HeaderFacts;
+use queue::{Recipient, Routes};
+use smtp::{EnhancedStatus, ForwardPath, RcptParameters, Reply, ReversePath};
+
+use crate::admission::{Admission, Entry};
+use crate::conversation::wrong_login;
+use crate::logins::User;
+use crate::matching::Facts;
+use crate::rights::{add, authors};
+use crate::{ListenerSettings, PeerCertificate, Settings, TlsMode};
+
+/// A message that somebody asks about.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Address that it comes from.
+    pub peer: IpAddr,
+    /// Name of the listener; `None`: the first.
+    pub listener: Option<String>,
+    /// User that has logged in, with the right password.
+    pub user: Option<String>,
+    /// Certificate of the client.
+    pub certificate: Option<PeerCertificate>,
+    /// Name in EHLO.
+    pub helo: String,
+    /// Whether the session is encrypted.
+    pub tls: bool,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO, each.
+    pub forward_paths: Vec<ForwardPath>,
+    /// Octets, if they matter.
+    pub size: Option<u64>,
+    /// Of the header section, if it matters.
+    pub header: Option<HeaderFacts>,
+}
+
+/// What would come of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// In the order of a session; the last may be a refusal that leaves nothing more to ask.
+    pub steps: Vec<TrialStep>,
+    /// What the device would see last.
+    pub reply: Reply,
+}
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialStep {
+    /// What is decided: `listener`, `login`, `client`, `TLS`, `sender`, `size`, `rate`, `recipient`, `header`, `archive`.
+    pub subject: &'static str,
+    /// See there.
+    pub verdict: Verdict,
+    /// Why, for whoever asks: also what the device is not told.
+    pub words: String,
+}
+
+/// How a step went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Passed,
+    /// The device is told so.
+    Refused(Reply),
+}
+
+/// See the head of this file.
+pub fn trial(settings: &Settings, routes: &Routes, question: &Question) -> Trial {
+    let mut steps = Steps(Vec::new());
+    let reply = steps.ask(settings, routes, question).unwrap_or_else(|refusal| refusal);
+    Trial { steps: steps.0, reply }
+}
+
+struct Steps(Vec<TrialStep>);
+
+impl Steps {
+    /// `Err`: the refusal after which nothing is left to ask.
+    fn ask(&mut self, settings: &Settings, routes: &Routes, question: &Question) -> Result<Reply, Reply> {
+        let listener = self.listener(settings, question)?;
+        let user = question.user.as_ref().map(|name| self.login(settings, name)).transpose()?;
+        let facts = Facts {
+            peer: question.peer.to_canonical(),
+            listener: &listener.name,
+            helo: &question.helo,
+            tls: question.tls,
+            user: user.as_ref(),
+            certificate: question.certificate.as_ref(),
+        };
+        let admission = Admission::new(&settings.clients, settings.limits.message_size);
+        let considered = admission.considered(&facts);
+        let entry = self.note("client", considered, admission.entry(&facts))?;
+        self.note("TLS", if question.tls { "encrypted" } else { "plain text" }, entry.demand(&facts))?;
+        let path = &question.reverse_path;
+        let lane = entry.lane(routes, path);
+        let way = lane.as_ref().map_or_else(|_| path.to_string(), |lane| format!("{path} goes by {lane}"));
+        self.note("sender", way, lane)?;
+        let size = question.size.map_or_else(|| "not given".to_owned(), |size| format!("{size} octets"));
+        self.note("size", size, entry.has_room_for(question.size).map_err(|refusal| refusal.reply))?;
+        self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
+        let recipients = self.recipients(entry, question)?;
+        if let Some(header) = &question.header {
+            self.note("header", "From and Sender", entry.may_be_from(authors(header)))?;
+        }
+        if let Some(copy) = entry.archive_copy(path, &recipients) {
+            self.pass("archive", format!("one more copy goes to {}", copy.forward_path));
+        }
+        Ok(Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK queued"))
+    }
+
+    fn listener<'a>(&mut self, settings: &'a Settings, question: &Question) -> Result<&'a ListenerSettings, Reply> {
+        let wanted =
+            |listener: &&ListenerSettings| question.listener.as_ref().is_none_or(|name| *name == listener.name);
+        let Some(listener) = settings.listeners.iter().find(wanted) else {
+            let closed = Reply::new(421, EnhancedStatus::new(4, 3, 2), "no such listener: the connection is refused");
+            return self.note("listener", question.listener.clone().unwrap_or_default(), Err(closed));
+        };
+        // What the protocol machine says before it asks anybody.
+        let first = Reply::new(530, EnhancedStatus::new(5, 7, 0), "Send STARTTLS first");
+        let plain = listener.tls == TlsMode::Required && !question.tls;
+        let words = format!("{} at {}, tls = {:?}", listener.name, listener.address, listener.tls);
+        self.note("listener", words, if plain { Err(first) } else { Ok(listener) })
+    }
+
+    fn login(&mut self, settings: &Settings, name: &str) -> Result<User, Reply> {
+        let of_it = |(at, client): (usize, &crate::ClientEntry)| {
+            client.users.iter().any(|user| user.name == name).then_some(at)
+        };
+        let entries: Vec<usize> = settings.clients.iter().enumerate().filter_map(of_it).collect();
+        let known = if entries.is_empty() { Err(wrong_login()) } else { Ok(()) };
+        self.note("login", format!("user {name}, with the right password"), known)?;
+        Ok(User { name: name.into(), entries: entries.into() })
+    }
+
+    /// One by one; `Err` if none is left.
+    fn recipients(&mut self, entry: &Entry, question: &Question) -> Result<Vec<Recipient>, Reply> {
+        let (mut recipients, mut refused) = (Vec::new(), None);
+        for path in &question.forward_paths {
+            let answer = entry.recipient(path.clone(), RcptParameters::default(), &recipients);
+            let words = match &answer {
+                Ok(recipient) if recipient.forward_path != *path => {
+                    format!("{path} becomes {}", recipient.forward_path)
+                }
+                _ => path.to_string(),
+            };
+            match self.note("recipient", words, answer) {
+                Ok(recipient) => add(&mut recipients, recipient),
+                Err(reply) => refused = refused.or(Some(reply)),
+            }
+        }
+        match refused {
+            Some(reply) if recipients.is_empty() => Err(reply),
+            _ => Ok(recipients),
+        }
+    }
+
+    fn note<T>(
+        &mut self,
+        subject: &'static str,
+        words: impl Into<String>,
+        answer: Result<T, Reply>,
+    ) -> Result<T, Reply> {
+        let verdict = match &answer {
+            Ok(_) => Verdict::Passed,
+            Err(reply) => Verdict::Refused(reply.clone()),
+        };
+        self.0.push(TrialStep { subject, verdict, words: words.into() });
+        answer
+    }
+
+    fn pass(&mut self, subject: &'static str, words: String) {
+        self.0.push(TrialStep { subject, verdict: Verdict::Passed, words });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use queue::LaneName;
+
+    use super::*;
+    use crate::matching::tests::entry;
+    use crate::{ClientEntry, Limits, TlsSettings};
+
+    fn settings(clients: Vec<ClientEntry>) -> Settings {
+        let listener = |name: &str, tls| ListenerSettings {
+            name: name.into(),
+            address: ([127, 0, 0, 1], 25).into(),
+            tls,
+            auth_without_tls: false,
+        };
+        Settings {
+            hostname: "relay.contoso.com".into(),
+            listeners: vec![listener("office", TlsMode::Opportunistic), listener("strict", TlsMode::Required)],
+            clients,
+            tls: TlsSettings { certificate: None, key: None, client_ca: None, state_dir: "".into() },
+            limits: Limits::default(),
+        }
+    }
+
+    fn question() -> Question {
+        Question {
+            peer: "10.1.2.3".parse().unwrap(),
+            listener: None,
+            user: None,
+            certificate: None,
+            helo: "copier".into(),
+            tls: false,
+            reverse_path: "<scan@contoso.com>".parse().unwrap(),
+            forward_paths: vec!["<anna@contoso.com>".parse().unwrap()],
+            size: Some(1000),
+            header: Some(HeaderFacts::default()),
+        }
+    }
+
+    fn ask(clients: &[ClientEntry], question: &Question) -> (Vec<String>, String) {
+        let lane = LaneName("contoso/submission".into());
+        let routes = Routes::new([("contoso.com".to_owned(), lane)], None);
+        let trial = trial(&settings(clients.to_vec()), &routes, question);
+        let line = |step: &TrialStep| match &step.verdict {
+            Verdict::Passed => format!("{}: {}", step.subject, step.words),
+            Verdict::Refused(reply) => format!("{}: {} -> {reply}", step.subject, step.words),
+        };
+        (trial.steps.iter().map(line).collect(), trial.reply.to_string())
+    }
+
+    #[test]
+    fn every_step_is_told_in_the_order_of_a_session() {
+        let mut client = ClientEntry { name: "printers".into(), ..entry("network=10.0.0.0/8") };
+        client.recipient_map.add("anna@contoso.com", "anne@contoso.com").unwrap();
+        client.internal_only = Some(vec!["contoso.com".into()]);
+        client.archive = Some("journal@contoso.com".parse().unwrap());
+        let all = ClientEntry { name: "all".into(), ..entry("network=0.0.0.0/0 user=erp match=network and user") };
+        let forward_paths = ["<anna@contoso.com>", "<x@fabrikam.com>"].map(|path| path.parse().unwrap()).to_vec();
+        let (steps, reply) = ask(&[client, all], &Question { forward_paths, ..question() });
+        assert_eq!(
+            steps,
+            [
+                "listener: office at 127.0.0.1:25, tls = Opportunistic",
+                "client: printers: network of (network), lets in; all: network of (network and user)",
+                "TLS: plain text",
+                "sender: <scan@contoso.com> goes by contoso/submission",
+                "size: 1000 octets",
+                "rate: as if nothing had been sent of late",
+                "recipient: <anna@contoso.com> becomes <anne@contoso.com>",
+                "recipient: <x@fabrikam.com> -> 550 5.7.1 client \"printers\" may not send to <x@fabrikam.com>: internal_only of \
+                 its [[client]] entry allows nothing but domains and internal_domains of the tenant",
+                "header: From and Sender",
+                "archive: one more copy goes to <journal@contoso.com>",
+            ]
+        );
+        assert_eq!(reply, "250 2.0.0 OK queued");
+    }
+
+    #[test]
+    fn the_last_step_is_the_one_that_refuses() {
+        let clients = [ClientEntry { name: "printers".into(), require_tls: true, ..entry("network=10.0.0.0/8") }];
+        let outside = Question { peer: "192.0.2.1".parse().unwrap(), ..question() };
+        let strict = Question { listener: Some("strict".into()), ..question() };
+        let nowhere = Question { listener: Some("nowhere".into()), ..question() };
+        let unknown = Question { user: Some("nobody".into()), ..question() };
+        let encrypted = Question { tls: true, ..question() };
+        let foreign = Question { reverse_path: "<a@fabrikam.com>".parse().unwrap(), ..encrypted.clone() };
+        let large = Question { size: Some(1 << 40), ..encrypted.clone() };
+        for (question, subject, expected) in [
+            (&outside, "client", "550 5.7.1 relaying denied"),
+            (&strict, "listener", "530 5.7.0 Send STARTTLS first"),
+            (&nowhere, "listener", "421 4.3.2"),
+            (&unknown, "login", "535 5.7.8"),
+            (&question(), "TLS", "530 5.7.0 Send STARTTLS first"),
+            (&foreign, "sender", "550 5.7.1 this relay has no path"),
+            (&large, "size", "552 5.3.4"),
+            (&encrypted, "header", "250 2.0.0"),
+        ] {
+            let (steps, reply) = ask(&clients, question);
+            assert!(steps.last().unwrap().starts_with(subject), "{steps:?}");
+            assert!(reply.starts_with(expected), "{reply}, not {expected}");
+        }
+    }
+}
