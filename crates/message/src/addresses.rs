@@ -271,7 +271,7 @@ fn addr_spec(tokens: &[Token<'_>]) -> Result<(Mailbox, bool), AuthorTrouble> {
             return Err(AuthorTrouble::Unreadable);
         }
         (after_word, after_at) = (word, after_at || token.is(b'@'));
-        match unquoted(token).filter(|_| quoted) {
+        match if quoted { unquoted(token) } else { None } {
             Some(atom) => {
                 plain = false;
                 octets.extend(atom);
