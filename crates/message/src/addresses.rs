@@ -15,6 +15,9 @@ use token::{Kind, Token, inside, tokens};
 use crate::authors::AuthorTrouble;
 use crate::encoding::{clean, readable, text_of};
 
+/// Octets of a value that is read; a message's whole header section is smaller unless an operator wants it otherwise.
+const VALUE: usize = 1024 * 1024;
+
 /// What an address field holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddressList {
@@ -44,6 +47,9 @@ pub(crate) struct Entry {
 impl AddressList {
     /// Reads a value without line ends.
     pub(crate) fn parse(value: &[u8]) -> Result<Self, AuthorTrouble> {
+        if value.len() > VALUE {
+            return Err(AuthorTrouble::TooLong);
+        }
         let mut parser = Parser::default();
         for token in tokens(value)? {
             parser.token(token)?;
@@ -271,7 +277,7 @@ fn addr_spec(tokens: &[Token<'_>]) -> Result<(Mailbox, bool), AuthorTrouble> {
             return Err(AuthorTrouble::Unreadable);
         }
         (after_word, after_at) = (word, after_at || token.is(b'@'));
-        match unquoted(token).filter(|_| quoted) {
+        match if quoted { unquoted(token) } else { None } {
             Some(atom) => {
                 plain = false;
                 octets.extend(atom);
@@ -435,6 +441,12 @@ mod tests {
         for (value, expected) in table {
             assert_eq!(read(value), expected.map(str::to_owned), "{value:?}");
         }
+    }
+
+    #[test]
+    fn a_value_over_a_mebibyte_is_not_read() {
+        let commas = |octets| AddressList::parse(&vec![b','; octets]).map(|list| list.items.len());
+        assert_eq!((commas(VALUE), commas(VALUE + 1)), (Ok(0), Err(TooLong)));
     }
 
     #[test]

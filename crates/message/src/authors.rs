@@ -67,7 +67,7 @@ pub enum AuthorTrouble {
     /// More than one such field.
     #[error("stands there more than once")]
     Repeated,
-    /// Over 4,096 octets.
+    /// Over 4,096 octets; of another field than From and Sender, over 1 MiB.
     #[error("is longer than 4096 octets")]
     TooLong,
     /// Over 100 addresses.

@@ -22,19 +22,23 @@ const WORD: usize = 900;
 
 /// Makes fields ASCII, as far as they can be; with SMTPUTF8 those that are no UTF-8.
 pub(super) fn encode(draft: &mut Draft<'_>, smtputf8: bool) {
-    let mut found = Vec::new();
-    for at in 0..draft.len() {
-        let Some(entry) = draft.get(at) else { continue };
-        let fine = entry.octets.is_ascii() || (smtputf8 && std::str::from_utf8(&entry.octets).is_ok());
-        if fine {
+    let (mut at, mut found) = (0, Vec::new());
+    while let Some(entry) = draft.get(at) {
+        if entry.octets.is_ascii() || (smtputf8 && std::str::from_utf8(&entry.octets).is_ok()) {
+            at += 1;
             continue;
         }
-        let (name, value) = (entry.name.clone(), encoded(entry));
+        let (name, value) = (capitalized(&entry.name), encoded(entry));
         if value.as_bytes() == entry.value() {
-            continue; // Only an address is left, and it stays.
+            at += 1; // Only an address is left, and it stays.
+            continue;
         }
-        draft.set(at, &value);
-        let name = capitalized(&name);
+        if value.is_empty() {
+            draft.remove_at(at);
+        } else {
+            draft.set(at, &value);
+            at += 1;
+        }
         if !found.contains(&name) {
             found.push(name);
         }

@@ -12,7 +12,8 @@ use super::edits::FieldName;
 use crate::addresses::{canonical, display};
 use crate::authors::{Author, Authors};
 
-/// How From is rewritten.
+/// How From is rewritten. A message that is from the new address already, and from no other, keeps its From and whatever it has
+/// under `keep_in`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewriting {
     /// The new address.

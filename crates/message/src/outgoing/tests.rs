@@ -187,6 +187,11 @@ fn repairs_of_other_fields() {
     for (fields, expected) in table {
         check([FROM.as_bytes(), fields].concat(), &format!("{FROM}{expected}"));
     }
+    let ids = run(format!("{SOUND}{FROM}References: <ü@b.test>\r\nIn-Reply-To: <a@b> <ü@b>\r\n\r\n"));
+    assert_eq!(text(&ids), format!("{SOUND}{FROM}In-Reply-To: <a@b>\r\n\r\n"));
+    let name = "N".repeat(990);
+    let result = run(format!("{SOUND}{FROM}{name}: {}\r\n\r\n", "v".repeat(500)));
+    assert_eq!(text(&result), format!("{SOUND}{FROM}{name}:\r\n {}\r\n\r\n", "v".repeat(500)));
     let result = run(format!("{SOUND}{FROM}Content-Type: text/plain\r\n\r\n"));
     assert_eq!(text(&result), format!("MIME-Version: 1.0\r\n{SOUND}{FROM}Content-Type: text/plain\r\n\r\n"));
     let result =

@@ -31,7 +31,7 @@ fn sent(message: &[u8]) -> Outgoing {
         smtputf8: false,
         encoding: None,
     };
-    outgoing(&message[..end], &plan)
+    outgoing(message.get(..end).unwrap(), &plan)
 }
 
 #[test]
