@@ -21,9 +21,30 @@ pub(super) struct Quoted {
 
 impl Quoted {
     pub(super) fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for octet in octets {
-            self.octet(*octet, out);
+        let mut rest = octets;
+        while let Some((first, after)) = rest.split_first() {
+            let (run, tail) = rest.split_at(self.run(rest));
+            if run.is_empty() {
+                self.octet(*first, out);
+                rest = after;
+            } else {
+                out.extend_from_slice(run);
+                self.column += run.len();
+                rest = tail;
+            }
         }
+    }
+
+    /// How many of the next octets can stand on the line under way as they are.
+    fn run(&self, octets: &[u8]) -> usize {
+        if self.column == 0 || self.column >= LINE || self.due || self.after_cr || self.blank.is_some() {
+            return 0;
+        }
+        let near = octets.get(..LINE - 1 - self.column).unwrap_or(octets);
+        let plain = |octet: &u8| matches!(octet, b' ' | b'\t' | 33..=126) && *octet != b'=';
+        let run = near.get(..near.iter().position(|octet| !plain(octet)).unwrap_or(near.len())).unwrap_or_default();
+        // What follows a blank decides about it.
+        run.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')).map_or(0, |last| last + 1)
     }
 
     pub(super) fn octet(&mut self, octet: u8, out: &mut Vec<u8>) {
