@@ -32,6 +32,7 @@ mod findings;
 mod head;
 mod media;
 mod plan;
+mod quoted;
 mod reencode;
 mod survey;
 mod walk;

@@ -7,13 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::plan::Treatment;
+use super::quoted::{Quoted, Unquoted};
 
 /// RFC 2045 §6.7, §6.8: a line has no more.
-const LINE: usize = 76;
+pub(super) const LINE: usize = 76;
 /// Octets that base64 makes such a line of.
 const GROUP: usize = LINE / 4 * 3;
-/// Blanks at the end of a line of quoted-printable that are taken for padding (RFC 2045 §6.7 (3)); more are text.
-const PADDING: usize = 998;
 
 /// One of the ways to write octets.
 pub(super) enum Encoder {
@@ -91,115 +90,6 @@ impl LineEnds {
     }
 }
 
-/// Quoted-printable. CRLF is a line break; a bare CR or LF is encoded, and the line is broken softly after it, so that text
-/// looks like text.
-#[derive(Default)]
-pub(super) struct Quoted {
-    column: usize,
-    /// A blank, which must not end a line.
-    blank: Option<u8>,
-    after_cr: bool,
-    /// Break the line before the next octet.
-    due: bool,
-}
-
-impl Quoted {
-    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for octet in octets {
-            self.octet(*octet, out);
-        }
-    }
-
-    fn octet(&mut self, octet: u8, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.after_cr) {
-            if octet == b'\n' {
-                return self.line_break(out);
-            }
-            self.bare_end(b'\r', out);
-        }
-        match octet {
-            b'\r' => self.after_cr = true,
-            b'\n' => self.bare_end(octet, out),
-            b' ' | b'\t' => {
-                self.flush_blank(out);
-                self.blank = Some(octet);
-            }
-            // No delimiter.
-            b'-' if self.starts_line() => self.escaped(octet, out),
-            b'=' => self.escaped(octet, out),
-            33..=126 => {
-                self.flush_blank(out);
-                self.room(1, out);
-                self.literal(octet, out);
-            }
-            other => self.escaped(other, out),
-        }
-    }
-
-    /// The next octet will be the first of its line.
-    fn starts_line(&self) -> bool {
-        let width = usize::from(self.blank.is_some()) + 1;
-        (self.column == 0 && self.blank.is_none()) || self.due || self.column + width >= LINE
-    }
-
-    fn line_break(&mut self, out: &mut Vec<u8>) {
-        if let Some(blank) = self.blank.take() {
-            self.escaped(blank, out);
-        }
-        out.extend_from_slice(b"\r\n");
-        self.column = 0;
-        self.due = false;
-    }
-
-    fn bare_end(&mut self, octet: u8, out: &mut Vec<u8>) {
-        self.escaped(octet, out);
-        self.due = true;
-    }
-
-    fn flush_blank(&mut self, out: &mut Vec<u8>) {
-        if let Some(blank) = self.blank.take() {
-            self.room(1, out);
-            self.literal(blank, out);
-        }
-    }
-
-    fn literal(&mut self, octet: u8, out: &mut Vec<u8>) {
-        out.push(octet);
-        self.column += 1;
-    }
-
-    fn escaped(&mut self, octet: u8, out: &mut Vec<u8>) {
-        const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
-        self.flush_blank(out);
-        self.room(3, out);
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-        out.extend_from_slice(&[b'=', digit(octet >> 4), digit(octet & 15)]);
-        self.column += 3;
-    }
-
-    /// One column is kept for the `=` of a soft line break.
-    fn room(&mut self, width: usize, out: &mut Vec<u8>) {
-        if self.column > 0 && (self.due || self.column + width >= LINE) {
-            out.extend_from_slice(b"=\r\n");
-            self.column = 0;
-        }
-        self.due = false;
-    }
-
-    fn finish(mut self, last: bool, out: &mut Vec<u8>) {
-        if self.after_cr {
-            self.bare_end(b'\r', out);
-        }
-        if let Some(blank) = self.blank.take() {
-            self.escaped(blank, out);
-        }
-        if last && self.column > 0 {
-            // A line end that stands for none.
-            out.extend_from_slice(b"=\r\n");
-        }
-    }
-}
-
 /// Base64 of octets.
 #[derive(Default)]
 pub(super) struct Base64 {
@@ -266,105 +156,119 @@ impl Rewrapped {
     }
 }
 
-/// What quoted-printable stands for. A line break is the octets that it is; what is no encoding stands for itself; blanks
-/// before a line end are padding.
-#[derive(Default)]
-pub(super) struct Unquoted {
-    state: State,
-    blanks: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-#[derive(Clone, Copy, Default)]
-enum State {
-    #[default]
-    Text,
-    /// After `=`.
-    Equals,
-    /// After `=` and blanks.
-    Padded,
-    /// After `=` and this digit.
-    Digit(u8),
-    /// After `=` and CR.
-    SoftCr,
-}
+    use super::*;
 
-impl Unquoted {
-    fn push(&mut self, octets: &[u8], mut to: impl FnMut(u8)) {
-        for octet in octets {
-            self.octet(*octet, &mut to);
+    fn written(treatment: Treatment, pieces: &[&[u8]], last: bool) -> Vec<u8> {
+        let (mut encoder, mut out) = (Encoder::new(treatment), Vec::new());
+        pieces.iter().for_each(|piece| encoder.push(piece, &mut out));
+        encoder.finish(last, &mut out);
+        out
+    }
+
+    fn check(treatment: Treatment, table: &[(&str, &str)]) {
+        for (text, expected) in table {
+            let out = String::from_utf8(written(treatment, &[text.as_bytes()], false)).unwrap();
+            assert_eq!(out, *expected, "{treatment:?} of {text:?}");
         }
     }
 
-    fn octet(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
-        let digit = crate::encoding::digit(octet);
-        self.state = match (self.state, octet, digit) {
-            (State::Text | State::SoftCr, b'=', _) => {
-                self.blanks.drain(..).for_each(&mut *to);
-                State::Equals
-            }
-            (State::Equals | State::Padded, b'\r', _) => self.drop_blanks(State::SoftCr),
-            (State::Equals | State::Padded, b'\n', _) => self.drop_blanks(State::Text),
-            (State::Equals | State::Padded, b' ' | b'\t', _) if self.blanks.len() < PADDING => {
-                self.blanks.push(octet);
-                State::Padded
-            }
-            (State::Equals, _, Some(_)) => State::Digit(octet),
-            (State::Digit(high), _, Some(low)) => {
-                let high = crate::encoding::digit(high).unwrap_or_default();
-                self.give(high << 4 | low, to);
-                State::Text
-            }
-            (State::SoftCr, b'\n', _) => State::Text,
-            (State::Text | State::SoftCr, _, _) => {
-                self.text(octet, to);
-                State::Text
-            }
-            (State::Equals | State::Padded | State::Digit(_), _, _) => {
-                self.stands_for_itself(to);
-                return self.octet(octet, to);
-            }
-        };
+    #[test]
+    fn quoted_printable_keeps_crlf_and_encodes_bare_line_ends() {
+        check(
+            Treatment::Quote,
+            &[
+                ("", ""),
+                ("one\r\ntwo\r\n", "one\r\ntwo\r\n"),
+                ("one\ntwo", "one=0A=\r\ntwo"),
+                ("one\n", "one=0A"),
+                ("one\rtwo\r", "one=0D=\r\ntwo=0D"),
+                ("one\r\r\ntwo", "one=0D\r\ntwo"),
+                ("one\n\r\ntwo", "one=0A\r\ntwo"),
+                ("a = b\0\u{fc}", "a =3D b=00=C3=BC"),
+                ("a \r\nb\t\r\nc ", "a=20\r\nb=09\r\nc=20"),
+                ("a \nb", "a =0A=\r\nb"),
+                ("-- \r\na--b\n-c", "=2D-=20\r\na--b=0A=\r\n=2Dc"),
+            ],
+        );
     }
 
-    fn drop_blanks(&mut self, next: State) -> State {
-        self.blanks.clear();
-        next
-    }
-
-    fn text(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
-        match octet {
-            b' ' | b'\t' if self.blanks.len() < PADDING => self.blanks.push(octet),
-            b'\r' | b'\n' => {
-                self.blanks.clear();
-                to(octet);
-            }
-            other => self.give(other, to),
+    #[test]
+    fn a_last_line_is_ended_without_meaning_it() {
+        let cases: [(Treatment, &[u8], &str); 6] = [
+            (Treatment::Quote, b"one\n", "one=0A=\r\n"),
+            (Treatment::Quote, b"one\r\n", "one\r\n"),
+            (Treatment::Quote, b"", ""),
+            (Treatment::Base64, b"one", "b25l\r\n"),
+            (Treatment::Rewrap, b"b25l", "b25l\r\n"),
+            (Treatment::Keep, b"one", "one"),
+        ];
+        for (treatment, text, expected) in cases {
+            let out = written(treatment, &[text], true);
+            assert_eq!(out, expected.as_bytes(), "{treatment:?} of {}", text.escape_ascii());
         }
     }
 
-    fn give(&mut self, octet: u8, to: &mut impl FnMut(u8)) {
-        self.blanks.drain(..).for_each(&mut *to);
-        to(octet);
+    #[test]
+    fn what_is_quoted_printable_already_says_the_same_in_other_lines() {
+        let (long, broken) = ("=E9".repeat(30), format!("{}=\r\n{}", "=E9".repeat(25), "=E9".repeat(5)));
+        check(
+            Treatment::Requote,
+            &[
+                ("one=0Atwo=\n three", "one=0A=\r\ntwo three"),
+                ("soft  =\r\nhard  \r\nend", "soft  hard\r\nend"),
+                ("soft = \t\nend=", "soft end"),
+                ("=e9=E9", "=E9=E9"),
+                ("a=b =4 =4G == =\rx", "a=3Db =3D4 =3D4G =3D=3D x"),
+                ("=4", "=3D4"),
+                ("= x", "=3D x"),
+                (&long, &broken),
+            ],
+        );
     }
 
-    /// An `=` that encodes nothing.
-    fn stands_for_itself(&mut self, to: &mut impl FnMut(u8)) {
-        match std::mem::take(&mut self.state) {
-            State::Digit(digit) => {
-                self.give(b'=', to);
-                to(digit);
-            }
-            _ => {
-                to(b'=');
-                self.blanks.drain(..).for_each(to);
+    #[test]
+    fn base64_is_cut_into_lines_and_nothing_else_is_left_in_it() {
+        let digits = "QUJD".repeat(20);
+        let (line, rest) = digits.split_at(76);
+        let cut = format!("{line}\r\n{rest}");
+        check(Treatment::Rewrap, &[(&digits, &cut), ("QU\0J\nD--=\r\n", "QUJD="), ("", "")]);
+        check(Treatment::Base64, &[(&"ABC".repeat(20), &cut), ("a", "YQ=="), ("", "")]);
+    }
+
+    #[test]
+    fn line_ends_become_crlf_and_other_text_is_left_out() {
+        check(Treatment::LineEnds, &[("a\nb\rc\r\nd\r\r\n\n\re", "a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\ne"), ("\r", "\r\n")]);
+        check(Treatment::Omit, &[("a\nb", "")]);
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_do_not_matter_and_lines_are_short(
+            octets in prop::collection::vec(prop_oneof![Just(b' '), Just(b'\r'), Just(b'\n'), Just(b'='), Just(b'4'), Just(b'-'), any::<u8>()], 0..400),
+            cut in any::<prop::sample::Index>(),
+            last in any::<bool>(),
+        ) {
+            let (one, two) = octets.split_at(cut.index(octets.len() + 1));
+            for treatment in [Treatment::Quote, Treatment::Base64, Treatment::Requote, Treatment::Rewrap, Treatment::LineEnds] {
+                let out = written(treatment, &[&octets], last);
+                prop_assert_eq!(&out, &written(treatment, &[one, &[], two], last));
+                let lines: Vec<_> = crate::encoding::lines(&out).collect();
+                if treatment != Treatment::LineEnds {
+                    prop_assert!(lines.iter().all(|line| line.len() <= LINE && !line.starts_with(b"-") && line.is_ascii()));
+                }
             }
         }
-    }
 
-    /// A soft line break at the end has lost its line end to the delimiter.
-    fn finish(mut self, mut to: impl FnMut(u8)) {
-        if let State::Digit(_) = self.state {
-            self.stands_for_itself(&mut to);
+        #[test]
+        fn quoted_printable_is_read_back(octets in prop::collection::vec(any::<u8>(), 0..400)) {
+            let out = written(Treatment::Quote, &[&octets], true);
+            prop_assert_eq!(crate::encoding::from_quoted(&out), octets.clone());
+            let out = written(Treatment::Base64, &[&octets], true);
+            prop_assert_eq!(crate::encoding::from_base64(&out), octets);
         }
     }
 }

@@ -336,9 +336,7 @@ impl Walk {
 
     /// Up to the next line that begins with `--`; a line end at the end of the piece, which may come before such a line, waits.
     fn inside_lines<'a>(&mut self, rest: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
-        let starts_line =
-            |at: &usize| matches!(at.checked_sub(1).and_then(|before| rest.get(before)), Some(b'\r' | b'\n'));
-        let dash = memchr::memmem::find_iter(rest, b"--").find(starts_line);
+        let dash = memchr::memmem::find_iter(rest, b"--").find(|at| self.may_delimit(rest, *at));
         let next = dash.unwrap_or(rest.len() - usize::from(rest.ends_with(b"\n-") || rest.ends_with(b"\r-")));
         let (lines, after) = rest.split_at(next);
         let end = match lines {
@@ -351,6 +349,16 @@ impl Walk {
         self.end = end;
         self.at_line_start = end != End::None;
         after
+    }
+
+    /// Whether a delimiter may begin there: it does, or its line goes on beyond the piece.
+    fn may_delimit(&self, rest: &[u8], at: usize) -> bool {
+        let (before, after) = rest.split_at(at);
+        if !matches!(before.last(), Some(b'\r' | b'\n')) {
+            return false;
+        }
+        let line = Line::first_of(after);
+        line.end.is_empty() || matching(&self.levels, line.text).is_some()
     }
 
     /// A line that begins with `-`.
