@@ -1,5 +1,6 @@
 //! `[dns]`, and what the doctor is asked about a sender domain.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use doctor::{DomainName, Way};
@@ -25,7 +26,8 @@ fn every_key_of_the_table_arrives() {
     let config = parse(&format!("{TEN_LINES}{table}"), directory().path()).unwrap();
     let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|server| server.parse().unwrap()).to_vec();
     assert_eq!(config.dns.resolver, doctor::DnsSettings { servers, timeout: Duration::from_secs(2) });
-    assert_eq!(config.dns.addresses, ["203.0.113.10", "2001:db8::10"].map(|address| address.parse().unwrap()));
+    let addresses: [IpAddr; 2] = ["203.0.113.10", "2001:db8::10"].map(|address| address.parse().unwrap());
+    assert_eq!(config.dns.addresses, addresses);
     assert!(!config.dns.warn);
     assert_eq!(config.warnings, []);
 }
@@ -57,7 +59,7 @@ fn a_question_knows_cloud_initial_domain_ways_and_addresses() {
     assert_eq!((question.cloud, question.hello.as_str()), (Cloud::GccHigh, "relay.contoso.com"));
     assert_eq!(question.tenant_initial_domain, Some(name("contoso.onmicrosoft.us")));
     assert_eq!(question.ways, [Way::ExchangeOnline(Cloud::GccHigh), Way::Direct { address: None, signs: Vec::new() }]);
-    assert_eq!(question.addresses, ["203.0.113.10".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(question.addresses, ["203.0.113.10".parse::<IpAddr>().unwrap()]);
     let unknown = config.question(name("fabrikam.com"));
     assert_eq!((unknown.cloud, unknown.ways, unknown.tenant_initial_domain), (Cloud::GccHigh, Vec::new(), None));
 }
