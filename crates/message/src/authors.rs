@@ -26,9 +26,13 @@ pub struct Author {
 }
 
 impl Author {
+    /// The name, unless it is still encoded because its character set is not known: nobody could read that twice encoded.
+    pub(crate) fn readable_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.contains("=?"))
+    }
     /// As an element of an address field.
     pub(crate) fn written(&self) -> String {
-        written(self.name.as_deref(), &self.mailbox)
+        written(self.readable_name(), &self.mailbox)
     }
 }
 

@@ -83,7 +83,7 @@ impl Template {
         let each = |of: fn(&Author) -> &str| authors.iter().map(of).collect::<Vec<_>>().join(", ");
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text.clone(),
-            Part::Name => each(|author| author.name.as_deref().unwrap_or(author.mailbox.as_str())),
+            Part::Name => each(|author| author.readable_name().unwrap_or(author.mailbox.as_str())),
             Part::Address => each(|author| author.mailbox.as_str()),
             Part::Local => each(|author| author.mailbox.local_part()),
             Part::Domain => each(|author| author.mailbox.domain()),

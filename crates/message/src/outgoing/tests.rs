@@ -269,6 +269,12 @@ fn rewriting_keeps_who_wrote() {
             "From: =?utf-8?Q?=C3=BC=40a=2Etest?= <noreply@contoso.test>\r\n",
         ),
         (
+            "From: =?shift_jis?B?g2WDWINn?= <anna@a.test>\r\n",
+            "Reply-To: anna@a.test\r\n",
+            "X-Original-From: =?shift_jis?B?g2WDWINn?= <anna@a.test>\r\n",
+            "From: \"anna@a.test\" <noreply@contoso.test>\r\n",
+        ),
+        (
             "From: Press\r\n",
             "Reply-To: lane@contoso.test\r\n",
             "X-Original-From: Press\r\n",
