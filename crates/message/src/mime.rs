@@ -3,7 +3,7 @@
 //! In: the body of a message (what follows the empty line after its header section), twice, in pieces cut anywhere. The first
 //! time through a [`Survey`], which ends in a [`BodyPlan`]; the second time through a [`Reencoder`]. Out: the same body
 //! without a bare CR or LF, without NUL, without a line over 998 octets, and in 7-bit if that was asked for. Never: the whole
-//! message in memory (at most some 256 KiB, whatever comes), a line folded, a byte changed where nothing had to change.
+//! message in memory (at most some 300 KiB, whatever comes), a line folded, a byte changed where nothing had to change.
 //!
 //! How the parts are read:
 //! - A line ends with CRLF, a bare LF or a bare CR. Lines of the MIME structure (delimiters, header sections of parts) leave
