@@ -22,6 +22,9 @@
 //! be longer by more than two thirds; everything else as base64. CRLF in text stays a line break, a bare LF or CR becomes `=0A` or `=0D`.
 //! What is quoted-printable already is decoded and encoded again; base64 is cut into lines of 76.
 //!
+//! If anything changes at all, a multipart that lacks its last delimiter gets one, unless it is signed: there are readers that decode nothing
+//! without it.
+//!
 //! What is signed (the first part of a `multipart/signed`) was signed with CRLF at its line ends (RFC 1847 §2.1): text in it
 //! that has nothing wrong but bare LFs gets CRLF and is not encoded, so that the signature holds.
 
