@@ -3,7 +3,7 @@
 //! In: the body of a message (what follows the empty line after its header section), twice, in pieces cut anywhere. The first
 //! time through a [`Survey`], which ends in a [`BodyPlan`]; the second time through a [`Reencoder`]. Out: the same body
 //! without a bare CR or LF, without NUL, without a line over 998 octets, and in 7-bit if that was asked for. Never: the whole
-//! message in memory (at most some 256 KiB, whatever comes), a line folded, a byte changed where nothing had to change.
+//! message in memory (at most some 300 KiB, whatever comes), a line folded, a byte changed where nothing had to change.
 //!
 //! How the parts are read:
 //! - A line ends with CRLF, a bare LF or a bare CR. Lines of the MIME structure (delimiters, header sections of parts) leave
@@ -21,6 +21,9 @@
 //! How a part is encoded: text, and `message/…` other than those above (RFC 6532 §3.7), as quoted-printable, unless that would
 //! be longer by more than two thirds; everything else as base64. CRLF in text stays a line break, a bare LF or CR becomes `=0A` or `=0D`.
 //! What is quoted-printable already is decoded and encoded again; base64 is cut into lines of 76.
+//!
+//! If anything changes at all, a multipart that lacks its last delimiter gets one, unless it is signed: there are readers that decode nothing
+//! without it.
 //!
 //! What is signed (the first part of a `multipart/signed`) was signed with CRLF at its line ends (RFC 1847 §2.1): text in it
 //! that has nothing wrong but bare LFs gets CRLF and is not encoded, so that the signature holds.

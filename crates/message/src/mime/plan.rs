@@ -87,7 +87,7 @@ pub(super) struct Change {
     pub(super) epilogue: Treatment,
 }
 
-/// What a [`Survey`](super::Survey) found to do. At most 10,000 changes and 20 notes: some 300 KiB.
+/// What a [`Survey`](super::Survey) found to do. At most 10,000 changes and 20 notes: some 80 KiB.
 #[derive(Clone, Debug)]
 pub struct BodyPlan {
     pub(super) start: Start,

@@ -132,8 +132,6 @@ pub(super) struct Walk {
     line: Vec<u8>,
     /// A delimiter line has ended with a CR, to which an LF may belong.
     delimiter_cr: bool,
-    /// Too many parts: nothing is a delimiter any more.
-    overflow: bool,
     top: Option<Entity>,
 }
 
@@ -149,7 +147,6 @@ impl Walk {
             at_line_start: true,
             line: Vec::new(),
             delimiter_cr: false,
-            overflow: false,
             top: Some(start.top),
         }
     }
@@ -312,7 +309,7 @@ impl Walk {
     }
 
     fn content<'a>(&mut self, rest: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
-        if self.overflow || self.levels.is_empty() {
+        if self.levels.is_empty() {
             self.emit(rest, visit);
             return &[];
         }
@@ -405,7 +402,7 @@ impl Walk {
 
     /// The body has ended.
     fn end_content(&mut self, visit: &mut impl Visit) {
-        match matching(&self.levels, &self.line).filter(|_| self.at_line_start && !self.overflow) {
+        match matching(&self.levels, &self.line).filter(|_| self.at_line_start) {
             Some((level, closing)) => {
                 let (before, line) = (std::mem::take(&mut self.end), std::mem::take(&mut self.line));
                 self.delimiter(level, closing, before, &line, visit);
@@ -435,7 +432,6 @@ impl Walk {
         if let Some(level) = self.levels.last_mut().filter(|_| closing) {
             level.closed = true;
         } else if self.entities >= ENTITIES {
-            self.overflow = true;
             self.end_head(Vec::new(), Some(Kind::Opaque), visit);
         } else {
             self.mode = Mode::Head(Head::default());

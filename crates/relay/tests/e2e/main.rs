@@ -22,5 +22,6 @@ mod refusals;
 mod relaying;
 mod reports;
 mod seen_from_outside;
+mod senders;
 mod stopping;
 mod unconfirmed;
