@@ -12,5 +12,7 @@ pub(crate) use walk::{Walk, walk};
 
 /// Look-ups that one evaluation may cause. RFC 7208, section 4.6.4.
 pub(crate) const LOOKUPS: u8 = 10;
+/// Hosts that an `mx` may come to. The same section.
+pub(crate) const MX_HOSTS: usize = 10;
 /// Look-ups of these that may find nothing. The same section.
 pub(crate) const VOID_LOOKUPS: u8 = 2;

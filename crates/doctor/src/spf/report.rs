@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::record::Qualifier;
 use super::walk::{Fault, Walk, walk};
-use super::{AddressResult, LOOKUPS, VOID_LOOKUPS, evaluate};
+use super::{AddressResult, LOOKUPS, MX_HOSTS, VOID_LOOKUPS, evaluate};
 use crate::dns::Dns;
 use crate::doctor::Way;
 use crate::domain::DomainName;
@@ -154,6 +154,13 @@ fn fault_finding(domain: &DomainName, walk: &Walk, fault: &Fault) -> Finding {
             format!("the SPF record of {domain} includes {at}, which has none; receivers give up there (permerror)"),
         )
         .remedy(format!("Remove include:{at}, or correct its name.")),
+        Fault::ManyHosts { domain: at, hosts } => Finding::error(
+            "spf-mx-hosts",
+            format!(
+                "`mx` in the SPF record comes to {hosts} hosts of {at}; after {MX_HOSTS} receivers give up (permerror)"
+            ),
+        )
+        .remedy("Replace it by ip4: and ip6: with the addresses that really send."),
         Fault::Loop { domain: at } => Finding::error(
             "spf-loop",
             format!(
@@ -204,7 +211,10 @@ async fn address_finding(
     wanted: &Wanted,
 ) -> Option<Finding> {
     let why = match evaluate(dns, domain, address).await {
-        AddressResult::Pass | AddressResult::PermError => return None,
+        AddressResult::Pass => return None,
+        // Why has been said.
+        AddressResult::PermError if !walk.alive() => return None,
+        AddressResult::PermError => "meets a broken record (permerror)",
         AddressResult::Unknown if walk.trouble.is_some() => return None,
         AddressResult::Unknown => {
             return Some(Finding::note(

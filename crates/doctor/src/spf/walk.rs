@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::record::{Mechanism, Qualifier, Record, Target, is_spf};
-use super::{LOOKUPS, VOID_LOOKUPS};
+use super::{LOOKUPS, MX_HOSTS, VOID_LOOKUPS};
 use crate::dns::{Answer, Dns};
 use crate::domain::DomainName;
 
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Syntax { domain: DomainName, term: String },
     /// Included or redirected to, and it has no record. Sections 5.2, 6.1.
     NoRecord { domain: DomainName },
+    /// An `mx` comes to more hosts than an evaluator looks up. Section 4.6.4.
+    ManyHosts { domain: DomainName, hosts: usize },
     /// It includes itself.
     Loop { domain: DomainName },
 }
@@ -74,7 +76,7 @@ impl Walk {
     pub(crate) fn own_record_is_broken(&self, own: &DomainName) -> bool {
         self.faults.iter().any(|fault| match fault {
             Fault::Several { domain, .. } | Fault::Syntax { domain, .. } => domain == own,
-            Fault::NoRecord { .. } | Fault::Loop { .. } => false,
+            Fault::NoRecord { .. } | Fault::ManyHosts { .. } | Fault::Loop { .. } => false,
         })
     }
 
@@ -213,8 +215,12 @@ impl<'a> Walker<'a> {
 
     async fn exchangers(&mut self, target: Target) {
         let Some(name) = self.name(target) else { return };
-        let found = self.known(|dns| async move { dns.mx(&name).await }).await;
-        self.void(found.is_some_and(|found| found.is_empty()));
+        let found = self.known(|dns| async { dns.mx(&name).await }).await;
+        let hosts = found.as_ref().map_or(0, Vec::len);
+        self.void(found.is_some() && hosts == 0);
+        if hosts > MX_HOSTS {
+            self.fault(Fault::ManyHosts { domain: name, hosts });
+        }
     }
 
     fn name(&self, target: Target) -> Option<DomainName> {

@@ -24,6 +24,7 @@ async fn a_good_record_is_good_and_its_look_ups_are_counted() {
 async fn each_broken_zone_gives_its_findings() {
     let many: String = (1..=10).map(|n| format!("i{n}.test TXT v=spf1 -all\n")).collect();
     let eleven: String = (1..=10).map(|n| format!("include:i{n}.test ")).collect();
+    let hosts: String = (1..=11).map(|n| format!("many.test MX {n} h{n}.test\n")).collect();
     let m = "include:spf.protection.outlook.com";
     let cases = [
         (String::new(), &["spf-missing"][..]),
@@ -38,6 +39,7 @@ async fn each_broken_zone_gives_its_findings() {
         (format!("d.test TXT v=spf1 -{m} -all"), &["spf-missing-include"]),
         (format!("d.test TXT v=spf1 {m} include:gone.test -all"), &["spf-include-broken"]),
         (format!("d.test TXT v=spf1 {m} a:g1.test a:g2.test mx:g3.test -all"), &["spf-void-lookups"]),
+        (format!("{hosts}d.test TXT v=spf1 {m} mx:many.test -all"), &["spf-mx-hosts"]),
         (format!("d.test TXT v=spf1 {m} +all"), &["spf-pass-all"]),
         (format!("d.test TXT v=spf1 {m} ?all"), &["spf-neutral-all"]),
         (format!("d.test TXT v=spf1 {m}"), &["spf-no-all"]),
