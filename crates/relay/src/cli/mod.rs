@@ -4,6 +4,7 @@ mod alert;
 mod check;
 mod demo;
 mod demo_mail;
+mod dkim;
 mod explain;
 mod operate;
 mod sandbox;
@@ -59,6 +60,8 @@ enum Command {
     Spool(spool::SpoolCommand),
     #[command(subcommand)]
     Alert(alert::Alert),
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
 }
 
 /// Which configuration file.
@@ -128,6 +131,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Remove(remove) => remove.run().await,
         Command::Spool(spool) => spool.run(),
         Command::Alert(alert) => alert.run().await,
+        Command::Dkim(dkim) => dkim.run().await,
     }
 }
 
