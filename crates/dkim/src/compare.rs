@@ -69,7 +69,7 @@ impl Finding {
             Self::Matches => return None,
             Self::Testing => "publish the record without t=y once mail arrives as it should".to_owned(),
             Self::Missing => {
-                format!("publish {publish}; until then mail must not be signed with this key (sign = false)")
+                format!("as long as it is missing the key must not sign (sign = false): publish {publish}")
             }
             Self::Several(_) => format!("delete all of them but one: {publish}"),
             Self::Revoked => "a key that was revoked stays so: make another with `posthouse dkim new`".to_owned(),

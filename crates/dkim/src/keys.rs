@@ -182,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn the_key_that_is_to_seal_seals_and_without_one_nothing_is_sealed() {
+        let directory = Directory::new();
+        let mut settings = vec![directory.key("contoso.com", "a", true), directory.key("contoso.com", "b", false)];
+        assert!(Keys::load(&settings).unwrap().sealing().is_none());
+        settings[1].seal = true;
+        let sealing = Keys::load(&settings).unwrap().sealing().unwrap();
+        assert!(format!("{sealing:?}").contains("b contoso.com"), "{sealing:?}");
+    }
+
+    #[test]
     fn replaced_files_are_taken_up_once_they_are_at_rest_and_bad_ones_never() {
         let directory = Directory::new();
         let settings = directory.key("contoso.com", "a", true);

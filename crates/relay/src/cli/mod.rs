@@ -4,6 +4,7 @@ mod alert;
 mod check;
 mod demo;
 mod demo_mail;
+mod dkim;
 mod domain;
 mod explain;
 mod operate;
@@ -61,6 +62,8 @@ enum Command {
     Spool(spool::SpoolCommand),
     #[command(subcommand)]
     Alert(alert::Alert),
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
 }
 
 /// Which configuration file.
@@ -131,6 +134,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Remove(remove) => remove.run().await,
         Command::Spool(spool) => spool.run(),
         Command::Alert(alert) => alert.run().await,
+        Command::Dkim(dkim) => dkim.run().await,
     }
 }
 
