@@ -69,7 +69,11 @@ impl Steps {
         let random = spread(message.id, message.attempts);
         let terms = self.terms(&message, &report).await;
         let mut settled = settle(*message, &report, &terms, now, random);
-        tell::attempted(&self.context, &settled, &self.lane, told, &report, now);
+        if let Some(notification) = tell::attempted(&self.context, &settled, &self.lane, told, &report, now)
+            && let Err(error) = report::notify(&self.context, notification).await
+        {
+            tracing::warn!(id = %settled.id, %error, "the owner of this client could not be told that its mail waits");
+        }
         if let Some(error) = damage.get().filter(|_| !settled.is_settled()) {
             self.hold(&mut settled, error);
         }

@@ -76,10 +76,11 @@ impl Stuck {
     }
 }
 
-/// This message is one more of that incident.
-pub(crate) fn open(context: &Context, incident: Incident, cause: Cause, id: MessageId) {
+/// This message is one more of that incident. Out: whether it is the first.
+pub(crate) fn open(context: &Context, incident: Incident, cause: Cause, id: MessageId) -> bool {
     let key = (incident.kind.name(), incident.about.clone());
     let mut cases = context.stuck.cases();
+    let first = !cases.contains_key(&key);
     if cases.len() < CASES || cases.contains_key(&key) {
         let case =
             cases.entry(key).or_insert_with(|| Case { incident: incident.clone(), cause, messages: BTreeSet::new() });
@@ -91,6 +92,7 @@ pub(crate) fn open(context: &Context, incident: Incident, cause: Cause, id: Mess
     }
     drop(cases);
     context.incidents.open(incident);
+    first
 }
 
 /// A message has got its outcomes; `through`: mail of its sender has just gone through in that lane.

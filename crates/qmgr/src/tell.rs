@@ -18,9 +18,10 @@ use telemetry::{Incident, IncidentKind, Severity};
 use crate::context::Context;
 use crate::stuck::{self, Cause};
 use crate::words::Wish;
-use crate::{Event, MessageEvent};
+use crate::{Event, MessageEvent, Notification};
 
-/// After an attempt in that lane: the outcomes, and expiry if it followed. `told`: events of the story from before it.
+/// After an attempt in that lane: the outcomes, and expiry if it followed. `told`: events of the story from before it. Out:
+/// what the owner of the client must be told, for it waits for somebody to act.
 pub(crate) fn attempted(
     context: &Context,
     settled: &Message,
@@ -28,11 +29,12 @@ pub(crate) fn attempted(
     told: usize,
     report: &AttemptReport,
     now: Timestamp,
-) {
+) -> Option<Notification> {
+    let mut notification = None;
     for (indices, outcome) in &report.results {
         outcome_line(settled, lane, indices.len(), outcome, report.took_ms);
         if let Some(remedy) = remedy(outcome, report).filter(|remedy| is_new(settled, told, remedy)) {
-            refused(context, settled, lane, outcome, remedy);
+            notification = notification.or(refused(context, settled, lane, outcome, remedy));
         }
         let (name, code) = (name(outcome), remote(outcome).map(code).unwrap_or_default());
         indices.iter().for_each(|_| context.metrics.outcome(&lane.0, name, &code));
@@ -46,6 +48,7 @@ pub(crate) fn attempted(
         }
     }
     expired(context, settled, now);
+    notification
 }
 
 /// Nobody who sent the message hears of its copy for an archive: an operator must, when it cannot be kept.
@@ -129,9 +132,15 @@ fn is_new(message: &Message, told: usize, remedy: &str) -> bool {
     })
 }
 
-/// It waits for somebody to act: once for each sender, lane and code.
-fn refused(context: &Context, message: &Message, lane: &LaneName, outcome: &Outcome, remedy: &str) {
-    let Outcome::Deferred { reason, .. } = outcome else { return };
+/// It waits for somebody to act: once for each sender, lane and code. Out: for the owner of its client, the first time.
+fn refused(
+    context: &Context,
+    message: &Message,
+    lane: &LaneName,
+    outcome: &Outcome,
+    remedy: &str,
+) -> Option<Notification> {
+    let Outcome::Deferred { reason, .. } = outcome else { return None };
     let (sender, client) = (message.reverse_path.to_string(), &message.origin.client);
     let code = remote(outcome).map(code).filter(|code| !code.is_empty());
     let kept = match &message.hold {
@@ -154,7 +163,13 @@ fn refused(context: &Context, message: &Message, lane: &LaneName, outcome: &Outc
         code,
         lanes: Vec::new(),
     };
-    stuck::open(context, incident, Cause { sender: Some(sender), lane: Some(lane.clone()) }, message.id);
+    let text = format!("{}\n\nWhat to do: {remedy}\n", incident.what);
+    let subject = format!("mail of {client} from {sender} waits");
+    if !stuck::open(context, incident, Cause { sender: Some(sender), lane: Some(lane.clone()) }, message.id) {
+        return None;
+    }
+    let owner = message.report_to.clone()?;
+    Some(Notification { to: vec![owner], subject, text, by: None, not_by: Vec::new() })
 }
 
 /// The transport failed by a fault of its own.

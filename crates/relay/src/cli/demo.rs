@@ -198,7 +198,7 @@ fn own_mail(ports: &Ports, directory: &Path, sandbox: &Sandbox) -> String {
     let config = directory.join("posthouse.toml");
     format!(
         r#"
-=== Send mail of your own (any sender @contoso.test); its story appears here
+=== Send mail of your own (any sender); its story appears here
 
 swaks --server {plain} --from me@contoso.test --to you@example.test
 

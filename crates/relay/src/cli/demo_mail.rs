@@ -40,7 +40,8 @@ senders = ["*@contoso.test"]
 [[client]]
 name = "printers"
 networks = ["127.0.0.0/8"]
-senders = ["*@contoso.test"]
+senders = ["*"]
+tenant = "contoso"
 
 [[tenant]]
 name = "contoso"
@@ -48,6 +49,7 @@ id = "{tenant_id}"
 domains = ["contoso.test"]
 credential = {{ client_id = "{client_id}", client_secret = {{ file = "secret" }} }}
 endpoints = {{ login = "{login}", submission = "localhost:{port}", ca = "ca.pem" }}
+mailbox = [{{ address = "relay@contoso.test", granted = ["*@contoso.test"] }}]
 path = [{{ kind = "submission", mailbox = "relay@contoso.test" }}]
 
 [queue]
@@ -83,6 +85,11 @@ pub(super) fn all(plain: SocketAddr, tls: SocketAddr) -> Vec<(Device, Mail)> {
         security: Security::Implicit,
         credentials: Some(auth_plain),
     };
+    let copier = Device {
+        name: "the old copier (a sender that Microsoft would refuse: it goes out as the mailbox)",
+        hello: "copier-2",
+        ..printer.clone()
+    };
     let backup = Device { name: "the backup server (a report of 20 MB)", hello: "backup", ..printer.clone() };
     let shop = Device { name: "the web shop (UTF-8 addresses)", hello: "shop.contoso.test", ..erp.clone() };
     vec![
@@ -101,6 +108,7 @@ pub(super) fn all(plain: SocketAddr, tls: SocketAddr) -> Vec<(Device, Mail)> {
             monitoring,
             mail("alerts@contoso.test", &["oncall@contoso.test"], "Disk 91 % full on db2", "graph.png", 3_000),
         ),
+        (copier, mail("copier@copier-2.local", &["anna@example.test"], "Scan from copier 2", "scan.tif", 5_000)),
         (backup, mail("backup@contoso.test", &["admin@contoso.test"], "Backup report", "report.zip", 20_000_000)),
         (shop, utf8()),
     ]
