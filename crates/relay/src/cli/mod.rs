@@ -6,6 +6,7 @@ mod demo;
 mod demo_mail;
 mod explain;
 mod operate;
+mod password;
 mod sandbox;
 mod serve;
 mod show;
@@ -47,6 +48,7 @@ enum Command {
     Demo(demo::Demo),
     Sandbox(sandbox::RunSandbox),
     Check(check::Check),
+    Password(password::Password),
     Status(status::Status),
     Queue(show::Queue),
     Message(show::Message),
@@ -118,6 +120,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Check(check) => check.run(),
+        Command::Password(password) => password.run(),
         Command::Status(status) => status.run().await,
         Command::Queue(queue) => queue.run().await,
         Command::Message(message) => message.run().await,
