@@ -3,7 +3,7 @@
 //! In: a password, from the terminal without echo or from standard input; never from an argument, which everybody on the machine
 //! can see. Out: the hash, and nothing else on standard output.
 
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
