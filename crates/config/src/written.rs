@@ -115,7 +115,7 @@ table! {
         /// Whether it must use TLS.
         require_tls: Defaulted<bool>, default "false";
         /// What it may send as: `user@domain`, `*@domain`, `*@*.domain` or `*`. Holds for the reverse-path and, if it is given, for
-        /// every address in the header fields From and Sender. The null reverse-path is always allowed.
+        /// every address in the header fields From and Sender. The null reverse-path is always allowed; the header section stays bound.
         senders: Many<Pattern>, default "[]", otherwise "any reverse-path in the tenants' domains", example "[\"*@contoso.com\"]";
         /// Tenant by which all its mail goes, whatever it sends as; its senders need then not be in the tenant's domains
         /// (`senders = ["*"]`).

@@ -16,7 +16,7 @@ use crate::admission::Entry;
 use crate::incoming::{Bounds, Incoming, Refusal};
 use crate::logins::{Guessed, Login, User};
 use crate::matching::Facts;
-use crate::rights::{add, authors};
+use crate::rights::add;
 use crate::{PeerCertificate, Shared};
 
 /// Which session this is.
@@ -48,7 +48,8 @@ pub(crate) struct Conversation {
     certificate: Option<Box<PeerCertificate>>,
     user: Option<User>,
     mail: Option<Mail>,
-    incoming: Option<Incoming>,
+    /// Boxed: most sessions have none most of the time.
+    incoming: Option<Box<Incoming>>,
 }
 
 impl Conversation {
@@ -199,7 +200,7 @@ impl Conversation {
         };
         match begun {
             Ok(incoming) => {
-                self.incoming = Some(incoming);
+                self.incoming = Some(Box::new(incoming));
                 Answer::Accept
             }
             Err(refusal) => self.refuse(refusal),
@@ -233,7 +234,7 @@ impl Conversation {
         let (Some(incoming), Some(mail)) = (self.incoming.take(), self.mail.take()) else {
             return self.refuse_plainly(out_of_order());
         };
-        match self.store(incoming, mail).await {
+        match self.store(*incoming, mail).await {
             Ok(message) => {
                 self.shared.metrics.accepted(message.size, began.elapsed().as_secs_f64());
                 self.log_accepted(&message);
@@ -247,7 +248,7 @@ impl Conversation {
 
     async fn store(&mut self, incoming: Incoming, mail: Mail) -> Result<Message, Refusal> {
         let Mail { entry, lane, reverse_path, parameters, mut recipients } = mail;
-        let whole = incoming.finish(|header| entry.may_be_from(authors(header))).await?;
+        let whole = incoming.finish(|header| entry.may_be_from(header.authors.identities())).await?;
         let counted = recipients.len() as u64;
         entry.usage.take(&entry.name, counted).map_err(Refusal::plain)?;
         recipients.extend(entry.archive_copy(&reverse_path, &recipients));

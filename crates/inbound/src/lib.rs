@@ -38,7 +38,7 @@ pub use identity::{
 };
 pub use listen::{BindError, Inbound};
 pub(crate) use listen::{Listener, Shared};
-pub use logins::PasswordHashError;
+pub use logins::{PasswordHashError, hash_password};
 pub use matching::{Tie, ties};
 pub use open_relay::{OpenRelay, open_relay};
 pub use recipients::{PlusAddresses, RecipientMap, RecipientMapError};

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
-use argon2::{Argon2, PasswordHash, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -310,6 +310,14 @@ fn guesser(peer: IpAddr) -> IpAddr {
     }
 }
 
+/// The argon2id hash of a password, salted, as a PHC string: what [`Verifier::Argon2id`] takes. Costs 19 MiB and two passes, as
+/// OWASP's "Password Storage Cheat Sheet" recommends. An `Err` is the library's: no memory, no random octets.
+pub fn hash_password(password: &str) -> Result<String, argon2::password_hash::Error> {
+    let params = Params::new(19_456, 2, 1, None)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Ok(argon2.hash_password(password.as_bytes())?.to_string())
+}
+
 fn is_argon2id(hash: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some())
 }
@@ -328,7 +336,6 @@ mod tests {
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn hash(password: &str) -> String {
-        use argon2::{Algorithm, Params, PasswordHasher, Version};
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
         cheap.hash_password(password.as_bytes()).unwrap().to_string()
     }
@@ -362,6 +369,15 @@ mod tests {
             let login = try_once(&logins, name, password).await;
             assert_eq!(matches!(login, Login::Right(user) if &*user.name == name), right, "{name} {password}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_hashed_here_lets_in_here() {
+        let (one, two) = (hash_password("s3cret").unwrap(), hash_password("s3cret").unwrap());
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && one != two, "{one} {two}");
+        let logins = logins(vec![("erp", Verifier::Argon2id(one))]);
+        assert!(matches!(try_once(&logins, "erp", "s3cret").await, Login::Right(_)));
+        assert!(matches!(try_once(&logins, "erp", "s3cret ").await, Login::Wrong));
     }
 
     #[test]

@@ -140,11 +140,6 @@ pub(crate) fn add(recipients: &mut Vec<Recipient>, recipient: Recipient) {
     }
 }
 
-/// The addresses in From and Sender that a message is sent as.
-pub(crate) fn authors(header: &HeaderFacts) -> impl Iterator<Item = &Mailbox> {
-    header.authors.identities()
-}
-
 fn no_path(path: &ReversePath) -> Reply {
     let text = match path {
         ReversePath::Null => {

@@ -14,7 +14,7 @@ use crate::admission::{Admission, Entry};
 use crate::conversation::wrong_login;
 use crate::logins::User;
 use crate::matching::Facts;
-use crate::rights::{add, authors};
+use crate::rights::add;
 use crate::{ListenerSettings, PeerCertificate, Settings, TlsMode};
 
 /// A message that somebody asks about.
@@ -106,7 +106,7 @@ impl Steps {
         self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
         let recipients = self.recipients(entry, question)?;
         if let Some(header) = &question.header {
-            self.note("header", "From and Sender", entry.may_be_from(authors(header)))?;
+            self.note("header", "From and Sender", entry.may_be_from(header.authors.identities()))?;
         }
         if let Some(copy) = entry.archive_copy(path, &recipients) {
             self.pass("archive", format!("one more copy goes to {}", copy.forward_path));

@@ -328,3 +328,91 @@ fn no_secret_is_ever_said() {
     let config = parse(&text, dir.path()).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn criteria_and_match_must_speak_of_the_same_and_of_something() {
+    check(
+        &[("networks", "networks = [\"10.20.0.0/16\"]\nhelo = [\"a.b\"]\nmatch = \"network and user\"")],
+        "
+8: `match` speaks of user, but there are no `users`
+  hint: add `users`, or take user out of `match`
+8: `match` says nothing of helo, but `helo` is given
+  hint: use helo in `match`, or take `helo` out",
+    );
+    check(
+        &[("networks", "networks = [\"10.20.0.0/16\"]\nmatch = \"network und user\"")],
+        "
+7: `match` cannot be \"network und user\": `und` is none of network, user, certificate, helo and listener, nor `and`, `or`
+  hint: the words network, user, certificate, helo and listener with `and`, `or` and parentheses, for example \"network and (user or certificate)\"",
+    );
+    check(
+        &[("networks", "helo = [\"a.b\"]\nlisteners = [\"offce\"]\nmatch = \"helo and listener\"")],
+        "
+4: a client needs `networks`, `users` or `certificates`: this one is nobody
+  hint: networks = [\"10.20.0.0/16\"], or users = [{ name = \"erp\", password = { file = \"erp.pass\" } }]
+7: `listeners` has \"offce\", but no [[listener]] has this name
+  hint: there are: 0.0.0.0:25
+8: client \"printers\" would make an open relay: match = \"helo and listener\" lets in whoever gives the right name in EHLO or comes to the right listener, and that proves nothing; demand network, user or certificate as well
+  hint: anybody on the Internet could send mail as you; name only the addresses of your own devices",
+    );
+}
+
+#[test]
+fn two_clients_that_fit_alike_are_refused_with_both_lines() {
+    check(
+        &[("senders", "[[client]]\nname = \"copiers\"\nnetworks = [\"10.0.0.0/8\", \"10.20.0.0/16\"]")],
+        "
+7: the clients \"printers\" (line 4) and \"copiers\" match some clients equally, by network: neither is the more specific one
+  hint: let one of them ask for more: a narrower network, a user, a listener; or make them one",
+    );
+    check(&[("senders", "[[client]]\nname = \"copiers\"\nnetworks = [\"10.0.0.0/8\"]")], "");
+}
+
+#[test]
+fn names_of_certificates_need_somebody_who_vouches_for_them() {
+    check(
+        &[("networks", "certificates = [\"p.contoso.com\", \"sha256:AB\"]")],
+        "
+6: `certificates` has the name \"p.contoso.com\", but nobody vouches for names
+  hint: [tls] client_ca = \"devices-ca.pem\": whoever makes your devices' certificates; or \"sha256:…\" of this one
+6: `certificates` is not a certificate: `AB` is not a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons
+  hint: its fingerprint, \"sha256:AB:CD:…\" (`openssl x509 -noout -fingerprint -sha256`), or a name in it, \"printer.contoso.com\" or \"*.contoso.com\"",
+    );
+    check(
+        &[
+            ("networks", "certificates = [\"p.contoso.com\"]"),
+            ("address", "address = \"0.0.0.0:25\"\ntls = \"none\"\n[tls]\nclient_ca = \"no.pem\""),
+        ],
+        "
+6: DIR/no.pem holds no certificate in PEM form
+  hint: it starts with -----BEGIN CERTIFICATE-----; DER and PFX files must be converted
+9: `certificates` needs TLS, and no listener that this client may come to offers it
+  hint: tls = \"opportunistic\" in a [[listener]]",
+    );
+}
+
+#[test]
+fn ways_maps_and_limits_of_clients_are_checked() {
+    check(
+        &[(
+            "senders",
+            "tenant = \"fabrikam\"\nrecipient_map = { \"old\" = \"new@contoso.com\", \"a@b.c\" = 7 }\nrecipients_per_message = 501\nurgent = true",
+        )],
+        "
+7: `tenant` is \"fabrikam\", but no [[tenant]] has this name
+  hint: there are: contoso
+8: `recipient_map`: `old` is neither user@domain nor *@domain
+  hint: \"old@contoso.com\" = \"new@contoso.com\", or \"*@old.example\" = \"*@contoso.com\"
+8: `a@b.c` must be a text in quotes, not an integer
+9: `recipients_per_message` is over the limit of all clients, which is 500
+  hint: raise `recipients` in [limits], or lower this
+10: `urgent` in [[client]] is no more
+  hint: in place of urgent = true write priority = \"urgent\"",
+    );
+    check(
+        &[("senders", "senders = [\"*@fabrikam.com\"]\npath = \"on-premises\"")],
+        "
+8: `path` is \"on-premises\", but the tenant \"contoso\" has no such path
+  hint: there are: submission/relay@contoso.com",
+    );
+}

@@ -302,3 +302,97 @@ fn the_committed_reference_page_is_the_generated_one() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap();
     assert!(page == config::reference_markdown(), "docs/configuration.md is stale: run `cargo xtask generate`");
 }
+
+#[test]
+fn clients_have_their_criteria_rights_and_ways() {
+    let dir = directory();
+    let client = r#"
+[[client]]
+name = "devices"
+networks = ["10.20.0.0/16"]
+users = [{ name = "erp", password = { file = "erp.pass" } }]
+certificates = ["*.devices.contoso.com", "sha256:0101010101010101010101010101010101010101010101010101010101010101"]
+helo = ["*.contoso.com"]
+listeners = ["office"]
+match = "network and (user or certificate) and helo and listener"
+require_tls = true
+senders = ["*"]
+tenant = "local"
+recipients = ["*@fabrikam.com", "*@*.example"]
+internal_only = true
+recipient_map = { "old@fabrikam.com" = "new@fabrikam.com", "*@old.example" = "*@fabrikam.com" }
+plus_addresses = "strip"
+archive = "journal@fabrikam.com"
+recipients_per_message = 20
+recipients_per_day = 500
+messages_per_minute = 10
+priority = "normal"
+
+[[client]]
+name = "all tenants"
+networks = ["10.30.0.0/16"]
+internal_only = true
+tenant = "contoso"
+path = "submission/relay@contoso.com"
+"#;
+    let text = FULL
+        .replace("\n[[tenant]]\nname = \"contoso\"", &format!("{client}\n[[tenant]]\nname = \"contoso\""))
+        .replace("key = \"relay.key\"", "key = \"relay.key\"\nclient_ca = \"ca.pem\"")
+        .replace(
+            "domains = [\"fabrikam.com\"]",
+            "domains = [\"fabrikam.com\"]\ninternal_domains = [\"fabrikam.onmicrosoft.com\"]",
+        );
+    let config = parse(&text, dir.path()).unwrap();
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.inbound.tls.client_ca, Some(dir.path().join("ca.pem")));
+    let [_, devices, all] = config.inbound.clients.as_slice() else { panic!("three clients") };
+    assert_eq!(devices.criteria().len(), 5);
+    assert_eq!(devices.lane.as_ref().map(ToString::to_string).as_deref(), Some("local/on-premises"));
+    assert_eq!(
+        devices.internal_only.as_deref(),
+        Some(["fabrikam.com", "fabrikam.onmicrosoft.com"].map(str::to_owned).as_slice())
+    );
+    assert!(devices.require_tls && !devices.recipient_map.is_empty());
+    assert_eq!((devices.priority, devices.plus_addresses), (inbound::Priority::Normal, inbound::PlusAddresses::Strip));
+    assert_eq!(devices.archive.as_ref().map(smtp::Mailbox::as_str), Some("journal@fabrikam.com"));
+    assert_eq!(
+        (devices.recipients_per_message, devices.recipients_per_day, devices.messages_per_minute),
+        (Some(20), Some(500), Some(10))
+    );
+    assert_eq!(devices.recipients.len(), 2);
+    assert_eq!(all.lane.as_ref().map(ToString::to_string).as_deref(), Some("contoso/submission/relay@contoso.com"));
+    assert_eq!(all.internal_only.as_deref(), Some(["contoso.com", "contoso.de"].map(str::to_owned).as_slice()));
+}
+
+#[test]
+fn the_truth_table_of_the_reference_page_is_this_one() {
+    let page = config::reference_markdown();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| –") || line.starts_with("| yes")).collect();
+    //   network user certificate listener | or, and, and (or), (or) and listener
+    let expected = [
+        ("----", "----"),
+        ("y---", "y---"),
+        ("-y--", "y---"),
+        ("yy--", "yyy-"),
+        ("--y-", "----"),
+        ("y-y-", "y-y-"),
+        ("-yy-", "y---"),
+        ("yyy-", "yyy-"),
+        ("---y", "----"),
+        ("y--y", "y--y"),
+        ("-y-y", "y--y"),
+        ("yy-y", "yyyy"),
+        ("--yy", "----"),
+        ("y-yy", "y-yy"),
+        ("-yyy", "y--y"),
+        ("yyyy", "yyyy"),
+    ];
+    assert_eq!(rows.len(), expected.len());
+    for (row, (held, let_in)) in rows.iter().zip(expected) {
+        let short = row.replace("yes", "y").replace('–', "-").replace(['|', ' '], "");
+        assert_eq!(short, format!("{held}{let_in}"), "{row}");
+    }
+    for condition in ["network or user", "network and user", "network and (user or certificate)"] {
+        assert!(page.contains(&format!("| `{condition}` ")), "{condition}");
+    }
+}

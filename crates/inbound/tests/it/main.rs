@@ -4,7 +4,9 @@
 
 extern crate posthouse_inbound as inbound;
 
+mod certificates;
 mod client;
+mod entries;
 mod fakes;
 mod relay;
 

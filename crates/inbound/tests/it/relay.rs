@@ -166,14 +166,29 @@ pub(crate) async fn try_to_shake_hands(
     versions: &[&'static rustls::SupportedProtocolVersion],
     trusted: &str,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<Box<dyn Stream>>> {
+    handshake(stream, Arc::new(builder(versions, trusted).with_no_client_auth())).await
+}
+
+type Builder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+
+/// A client that trusts the test's pair, and has no certificate yet.
+pub(crate) fn client_builder(versions: &[&'static rustls::SupportedProtocolVersion]) -> Builder {
+    builder(versions, &PAIR.0)
+}
+
+fn builder(versions: &[&'static rustls::SupportedProtocolVersion], trusted: &str) -> Builder {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    builder.with_root_certificates(roots)
+}
+
+/// As configured.
+pub(crate) async fn handshake(
+    stream: Box<dyn Stream>,
+    config: Arc<rustls::ClientConfig>,
+) -> std::io::Result<tokio_rustls::client::TlsStream<Box<dyn Stream>>> {
+    let connector = tokio_rustls::TlsConnector::from(config);
     connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
 }

@@ -8,6 +8,7 @@ mod dkim;
 mod domain;
 mod explain;
 mod operate;
+mod password;
 mod sandbox;
 mod serve;
 mod show;
@@ -49,6 +50,7 @@ enum Command {
     Demo(demo::Demo),
     Sandbox(sandbox::RunSandbox),
     Check(check::Check),
+    Password(password::Password),
     Status(status::Status),
     Queue(show::Queue),
     Message(show::Message),
@@ -123,6 +125,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.run().await,
         Command::Sandbox(sandbox) => sandbox.run().await,
         Command::Check(check) => check.run(),
+        Command::Password(password) => password.run(),
         Command::Status(status) => status.run().await,
         Command::Queue(queue) => queue.run().await,
         Command::Message(message) => message.run().await,

@@ -7,6 +7,7 @@
     reason = "tests: what goes wrong here should end the test"
 )]
 
+mod access;
 mod alerts;
 mod catalogue;
 mod clients;
