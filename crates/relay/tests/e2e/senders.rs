@@ -99,6 +99,17 @@ fn without_permission_to_rewrite_a_refused_sender_is_held_with_the_remedy_until_
     assert_eq!(refusals(&simulated), 1, "one message tried, five waited for what came of it");
     let alerts = relay.log.text().lines().filter(|line| line.contains("\"alert\":true")).count();
     assert_eq!(alerts, 1, "{}", relay.log.text());
+    let story = relay.json(&["message", held[0]["id"].as_str().unwrap(), "--json"]);
+    let waiting = story["story"].as_array().unwrap().iter().find(|step| step["event"] == "waiting").unwrap();
+    assert!(waiting["reason"].as_str().is_some_and(|reason| reason.contains("5.2.252")), "{story}");
+    assert_eq!((&story["attempts"], story["recipients"][0]["state"].as_str()), (&0.into(), Some("queued")));
+    // Others are not concerned, and neither is the path.
+    accepted(relay.address(0), "relay@contoso.test", &["anna@example.test"], "report");
+    simulated.arrived(1);
+    let status = relay.json(&["status", "--json"]);
+    assert!(status["lanes"][0]["paused"].is_null(), "{status}");
+    assert_eq!(status["lanes"][0]["refused_senders"][0]["sender"], "printer@contoso.test");
+    simulated.sandbox.delete_messages();
     // Released before anything was granted: one more is tried, and all are held again.
     assert!(relay.command(&["release", "--client", "devices", "--held"]).status.success());
     eventually("they are held again", || {
@@ -111,7 +122,7 @@ fn without_permission_to_rewrite_a_refused_sender_is_held_with_the_remedy_until_
     });
     assert!(relay.command(&["release", "--client", "devices", "--held"]).status.success());
     simulated.arrived(6);
-    assert_eq!(relay.drained()["handed_over"], 6);
+    assert_eq!(relay.drained()["handed_over"], 7);
     assert_eq!(simulated.sandbox.messages()[0].from, ["printer@contoso.test"]);
     assert_eq!(refusals(&simulated), 2);
     simulated.stop();
