@@ -227,8 +227,8 @@ table! {
         endpoints: Defaulted<Endpoints>, default "{}";
         /// What is known of its mailboxes: as whom each of them may send.
         mailbox: Many<TenantMailbox>, default "[]", example "[{ address = \"relay@contoso.com\", granted = [\"*@contoso.com\"] }]";
-        /// How mail is handed over: by the first. The others carry reports and alerts, as when the first is broken; this version sends
-        /// no other mail by them.
+        /// How mail is handed over: by the first, unless a `[[client]]` names another. The others carry reports and alerts, as when the
+        /// first is broken.
         path: Many<Path>, default "[]", example "[{ kind = \"submission\", mailbox = \"relay@contoso.com\" }]";
     }
     planned "connector";

@@ -126,7 +126,7 @@ fn paths_through_one_mailbox_share_its_budgets_and_the_smaller_limit_holds() {
     assert_eq!(
         warnings(&config),
         [
-            "mail of this tenant goes by its first path only: this one carries reports and alerts, nothing else",
+            "mail of this tenant goes by its first path: this one carries reports, alerts, and mail of clients that name it",
             "another path shares the budget `contoso/a@x.de/recipients a day` and sets 5000 where this one sets 4000: the smaller holds",
         ]
     );

@@ -21,7 +21,7 @@ fn certain(text: &str, code: &str, part: &str) -> Explanation {
 fn a_bare_code_with_one_meaning_is_certain() {
     let found = certain("5.7.60", "5.7.60", "not permitted");
     assert_eq!((found.origin, found.whose_move), (Origin::Smtp, Move::Tenant));
-    assert!(found.remedy.contains("Add-RecipientPermission") && found.relay.contains("half an hour"), "{found:#?}");
+    assert!(found.remedy.contains("Add-RecipientPermission") && found.relay.contains("held"), "{found:#?}");
     assert!(found.reference.is_some_and(|page| page.address.as_ref().is_some_and(|at| at.starts_with("https://"))));
     certain("550 5.7.705", "5.7.705", "spam");
     certain("5.7.720", "5.7.700-749", "tenant bans");

@@ -18,6 +18,7 @@ mod explain;
 mod figures;
 mod full_disk;
 mod harness;
+mod mending;
 mod operators;
 mod refusals;
 mod relaying;
