@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{
-    AttemptReport, BreakerName, Happening, LaneName, LaneVerdict, Message, MessageId, Outcome, Pause, RecipientState,
-    RemoteReply, SpoolError, StoryEvent,
+    AttemptReport, BreakerName, Happening, LaneName, LaneVerdict, Message, MessageId, Outcome, Pause, Recipient,
+    RecipientState, RemoteReply, SpoolError, StoryEvent,
 };
 use telemetry::{Incident, IncidentKind, Severity};
 
@@ -55,27 +55,44 @@ pub(crate) fn attempted(
 fn archived(context: &Context, message: &Message, indices: &[u32], outcome: &Outcome) {
     let of = |index: &u32| message.recipients.get(usize::try_from(*index).ok()?);
     let Some(archive) = indices.iter().filter_map(of).find(|recipient| recipient.archive) else { return };
-    let about = format!("the archive {}", archive.forward_path);
     match outcome {
-        Outcome::Bounced { reason, hint, .. } => context.incidents.open(Incident {
-            kind: IncidentKind::Message,
-            about,
-            severity: Severity::Critical,
-            what: format!(
-                "the copy of message {} for the archive {} was refused, its recipients are not concerned: {reason}",
-                message.id, archive.forward_path
-            ),
-            remedy: hint.clone().unwrap_or_else(|| {
-                format!("look whether the mailbox exists and takes mail, or change `archive` of [[client]] \"{}\"", message.origin.client)
-            }),
-            code: remote(outcome).map(code),
-            lanes: Vec::new(),
-        }),
+        Outcome::Bounced { reason, hint, .. } => {
+            not_archived(context, message, archive, reason, hint.as_deref(), remote(outcome).map(code));
+        }
         Outcome::HandedOver { .. } => {
-            context.incidents.close(IncidentKind::Message, &about, "it takes copies again");
+            context.incidents.close(IncidentKind::Message, &about_archive(archive), "it takes copies again");
         }
         _ => {}
     }
+}
+
+fn about_archive(archive: &Recipient) -> String {
+    format!("the archive {}", archive.forward_path)
+}
+
+fn not_archived(
+    context: &Context,
+    message: &Message,
+    archive: &Recipient,
+    reason: &str,
+    hint: Option<&str>,
+    code: Option<String>,
+) {
+    let (id, path, client) = (message.id, &archive.forward_path, &message.origin.client);
+    let remedy = format!(
+        "look whether the mailbox exists and takes mail, or change `archive` of [[client]] \"{client}\""
+    );
+    context.incidents.open(Incident {
+        kind: IncidentKind::Message,
+        about: about_archive(archive),
+        severity: Severity::Critical,
+        what: format!(
+            "the copy of message {id} for the archive {path} is lost, its recipients are not concerned: {reason}"
+        ),
+        remedy: hint.map_or(remedy, str::to_owned),
+        code,
+        lanes: Vec::new(),
+    });
 }
 
 /// Settled recipients of a message of our own.
@@ -165,7 +182,12 @@ fn refused(
     };
     let text = format!("{}\n\nWhat to do: {remedy}\n", incident.what);
     let subject = format!("mail of {client} from {sender} waits");
-    if !stuck::open(context, incident, Cause { sender: Some(sender), lane: Some(lane.clone()) }, message.id) {
+    // What is held does not go on by itself when other mail of the sender goes through.
+    let cause = match &message.hold {
+        Some(_) => Cause::default(),
+        None => Cause { sender: Some(sender), lane: Some(lane.clone()) },
+    };
+    if !stuck::open(context, incident, cause, message.id) {
         return None;
     }
     let owner = message.report_to.clone()?;
@@ -238,6 +260,13 @@ pub(crate) fn expired(context: &Context, message: &Message, now: Timestamp) {
         _ => None,
     });
     let reasons: Vec<_> = expired.collect();
+    let lost = |recipient: &&Recipient| match &recipient.state {
+        RecipientState::Expired { at, .. } => recipient.archive && *at == now,
+        _ => false,
+    };
+    if let Some(archive) = message.recipients.iter().find(lost) {
+        not_archived(context, message, archive, "its time was up", None, None);
+    }
     if let Some(reason) = reasons.first() {
         let (id, lane, recipients) = (message.id, &message.lane, reasons.len());
         tracing::warn!(%id, %lane, recipients, reason, "expired");

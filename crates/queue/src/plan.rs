@@ -193,6 +193,15 @@ impl PoolSettings {
         domain.strip_suffix(&**lent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
+    /// Whether a message may leave under the provider's own domain: with its own reverse-path, or with that of a mailbox of ours
+    /// where its sender is rewritten.
+    pub fn may_leave_under_provider_domain(&self, message: &Message) -> bool {
+        let under = |mailbox: &Mailbox| self.is_under_provider_domain(&ReversePath::Mailbox(mailbox.clone()));
+        self.provider_domain.is_some()
+            && (self.is_under_provider_domain(&message.reverse_path)
+                || self.lanes.iter().filter_map(|lane| lane.mailbox.as_ref()).any(under))
+    }
+
     /// What its recipients still queued cost, in one transaction.
     pub fn cost(&self, message: &Message) -> Cost {
         let queued = message.recipients.iter().filter(|recipient| recipient.state.is_queued());
@@ -213,7 +222,7 @@ impl PoolSettings {
             cost.recipients += 1;
             cost.external += u32::from(self.is_external(forward_path));
         }
-        if self.is_under_provider_domain(&message.reverse_path) {
+        if self.may_leave_under_provider_domain(message) {
             cost.external_under_provider_domain = cost.external;
         }
         cost

@@ -56,7 +56,7 @@ impl Relay {
         let keys = signing_keys(&config).await?;
         let lanes = lanes(&config, &clock, &metrics, keys.as_ref())?;
         let watch = Watch::new(&config, &lanes, Arc::new(desk.clone()), Arc::clone(&clock));
-        let refusals = Refusals::open(Arc::clone(&spool)).await.context("cannot read which senders were refused")?;
+        let refusals = Refusals::open(Arc::clone(&spool), clock.now()).await.context("cannot read which senders were refused")?;
         let settings = queue_settings(&config, transports(lanes, &Arc::new(refusals))?, Arc::new(desk.clone()));
         let (manager, handle) =
             QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));

@@ -3,10 +3,12 @@
 //! In: a message, some of its recipients, its bytes. Out: a report that names each of them once.
 //! Postponed recipients (too many for a transaction, and no more transactions were granted) are deferred without counting, and
 //! may go at once: each attempt serves some of them, those first that no attempt has come to, so there is an end.
-//! A sender that the far side refuses goes once more, as the mailbox, where its client lets it; otherwise the message is held.
+//! A sender that the far side refuses is remembered and ends the attempt: the next one goes as the mailbox, where the client lets
+//! it; otherwise the message is held.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use queue::{Attempt, AttemptReport, BodyReader, Journal, LaneVerdict, Message, Outcome};
@@ -22,7 +24,7 @@ use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
 use crate::refusals::{Asking, Turn};
 use crate::report::Report;
-use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES};
+use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES, OUR_RULES};
 use crate::session::Session;
 use crate::settings::{SmtpKind, SmtpSettings};
 use crate::transaction::{Ending, Judge, Left, Named, RefusedSender, converse, link_trouble};
@@ -33,6 +35,7 @@ const MOST_TRANSACTIONS: usize = 16;
 /// Why recipients wait for the next attempt.
 const NOT_GRANTED: &str = "waits for a transaction of its own: not all recipients fit into those of this attempt";
 const REFUSED: &str = "waits with the other recipients: what refused them would refuse these";
+const TRIED_BY_ANOTHER: &str = "waits for another message of this sender, which tries whether the mailbox may send as it";
 const BROKEN: &str = "waits for another connection: the one with the other recipients broke";
 
 /// See the head of this file.
@@ -66,6 +69,25 @@ struct Shaped {
     sent_as: Option<Mailbox>,
     eight_bit: bool,
     smtputf8: bool,
+}
+
+/// As whom a transaction goes.
+#[derive(Debug)]
+struct SentAs {
+    /// Never `Hold`.
+    decision: Decision,
+    reverse_path: ReversePath,
+    /// Addresses that leave with it, in envelope or header section, and that the far side may refuse.
+    foreign: Vec<Mailbox>,
+}
+
+/// Why nothing is sent now.
+#[derive(Debug)]
+enum PutOff {
+    /// Until an operator has acted.
+    Hold { reason: String, remedy: String },
+    /// Another message is trying this sender: again after so long.
+    Wait(Duration),
 }
 
 impl<'a> Run<'a> {
@@ -147,18 +169,20 @@ impl<'a> Run<'a> {
 
     /// One transaction, on a connection at hand or a new one. On `Err` the recipients stand in `left` again.
     async fn one(&mut self, recipients: Vec<u32>) -> Result<(), Box<Refusal>> {
-        self.left.push_front(recipients);
-        let (sent_as, _turn) = self.sent_as().await;
-        if let Decision::Hold { reason, remedy } = &sent_as {
-            self.hold(reason, remedy, None);
-            return Ok(());
-        }
+        let archive = self.of_one_kind(recipients);
+        let (sent_as, _turn) = match self.sent_as(archive).await {
+            Ok(sent_as) => sent_as,
+            Err(put_off) => {
+                self.put_off(put_off);
+                return Ok(());
+            }
+        };
         let mut session = self.session().await?;
         if !self.shape(&session, &sent_as).await {
             self.session = Some(session);
             return Ok(());
         }
-        let Some((recipients, transaction)) = self.envelope(&session, &sent_as) else {
+        let Some((recipients, transaction, notifies)) = self.envelope(&session, &sent_as) else {
             self.session = Some(session);
             return Ok(());
         };
@@ -176,63 +200,102 @@ impl<'a> Run<'a> {
             self.left.push_front(recipients);
             return Ok(());
         }
-        self.settle(session, ending, recipients, &sent_as).await;
+        self.settle(session, ending, recipients, (&sent_as, notifies)).await;
         Ok(())
     }
 
-    /// As whom the message goes, and the turn to try that where nobody knows yet whether it works.
-    async fn sent_as(&mut self) -> (Decision, Turn) {
-        let decision = self.decide();
-        let tried = self.foreign();
-        if decision != Decision::AsItIs || tried.is_empty() {
-            return (decision, Turn::default());
+    /// Puts them before the others, without the copy for an archive unless it is all that is left of them. Out: whether it is.
+    fn of_one_kind(&mut self, recipients: Vec<u32>) -> bool {
+        let (archive, others): (Vec<_>, Vec<_>) =
+            recipients.into_iter().partition(|index| plan::is_archive(self.message, *index));
+        let only = others.is_empty();
+        if only {
+            self.left.push_front(archive);
+        } else {
+            if !archive.is_empty() {
+                self.left.push_front(archive);
+            }
+            self.left.push_front(others);
         }
-        let turn = self.transport.refusals.turn(&self.asking(), &tried).await;
-        (self.decide(), turn)
+        only
     }
 
-    fn decide(&self) -> Decision {
-        let (asking, identity) = (self.asking(), &self.transport.next_hop.settings.identity);
-        sender::decide(self.claims(), identity, self.rules(), |sender| {
-            let refused = self.transport.refusals.refused(&asking, sender, identity.may_send_as(sender))?;
-            Some((refused.words, refused.remedy))
-        })
+    /// As whom the message goes, and the turn to try that where nobody knows yet whether it works.
+    async fn sent_as(&mut self, archive: bool) -> Result<(SentAs, Turn), PutOff> {
+        let first = self.decided(archive)?;
+        if first.foreign.is_empty() {
+            return Ok((first, Turn::default()));
+        }
+        // Whoever waits for others keeps no connection from them.
+        if let Some(session) = self.session.take() {
+            self.transport.pool.give(session);
+        }
+        let Some(asking) = self.asking() else { return Ok((first, Turn::default())) };
+        match self.transport.refusals.turn(&asking, &first.foreign).await {
+            Ok(turn) => self.decided(archive).map(|sent_as| (sent_as, turn)),
+            Err(wait) => match self.decided(archive)? {
+                // What came of the other's try says nothing yet: the scheduler knows whether this lane still works.
+                SentAs { decision: Decision::AsItIs, .. } => Err(PutOff::Wait(wait)),
+                sent_as => Ok((sent_as, Turn::default())),
+            },
+        }
+    }
+
+    fn decided(&self, archive: bool) -> Result<SentAs, PutOff> {
+        let identity = &self.transport.next_hop.settings.identity;
+        let asking = self.asking();
+        let decision = sender::decide(self.claims(), identity, self.rules(), |sender| {
+            let (refusals, listed) = (&self.transport.refusals, identity.may_send_as(sender));
+            asking.as_ref().and_then(|asking| refusals.refused(asking, sender, listed))
+        });
+        match decision {
+            Decision::Hold { reason, remedy } => Err(PutOff::Hold { reason, remedy }),
+            decision => Ok(self.leaving(decision, archive)),
+        }
+    }
+
+    fn leaving(&self, decision: Decision, archive: bool) -> SentAs {
+        let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
+        let (reverse_path, mut foreign) = match (&decision, &self.message.reverse_path) {
+            // What an archive cannot take comes back to nobody who sent it.
+            (_, _) if archive => {
+                (identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox), Vec::new())
+            }
+            (Decision::Rewrite { to, .. }, ReversePath::Mailbox(_)) => (ReversePath::Mailbox(to.clone()), Vec::new()),
+            (_, path) => (path.clone(), path.mailbox().cloned().into_iter().collect()),
+        };
+        match &decision {
+            Decision::Rewrite { to, .. } => foreign.push(to.clone()),
+            _ => foreign.extend(self.content.authors().identities().cloned()),
+        }
+        // The far side judges by the mailbox that logged in.
+        match identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) {
+            Some(mailbox) => foreign.retain(|sender| !sender.same_as(mailbox)),
+            None => foreign.clear(),
+        }
+        SentAs { decision, reverse_path, foreign }
     }
 
     fn claims(&self) -> Claims<'_> {
         let Message { reverse_path, origin, report_of, .. } = self.message;
-        Claims {
-            reverse_path,
-            authors: self.content.authors(),
-            client: &origin.client,
-            ours: report_of.is_some(),
-        }
+        Claims { reverse_path, authors: self.content.authors(), client: &origin.client, ours: report_of.is_some() }
     }
 
-    /// Senders of the message that the far side may refuse: it judges by the mailbox that logged in.
-    fn foreign(&self) -> Vec<Mailbox> {
-        let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
-        let Some(mailbox) = identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) else {
-            return Vec::new();
-        };
-        let mut senders = self.claims().senders();
-        senders.retain(|sender| !sender.same_as(mailbox));
-        senders
-    }
-
-    fn asking(&self) -> Asking<'a> {
-        let lane = &self.transport.next_hop.settings.lane;
-        Asking { lane, now: self.now(), insisted_at: self.message.insisted_at() }
+    /// `None`: the next hop knows us by no mailbox, and nothing is remembered of it.
+    fn asking(&self) -> Option<Asking<'a>> {
+        let mailbox = self.transport.next_hop.settings.identity.mailbox.as_ref()?;
+        Some(Asking { mailbox, now: self.now(), insisted_at: self.message.insisted_at() })
     }
 
     fn rules(&self) -> &'a ClientRules {
-        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(&NO_RULES)
+        let of_nobody = if self.message.report_of.is_some() { &*OUR_RULES } else { &*NO_RULES };
+        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.
-    async fn shape(&mut self, session: &Session, sent_as: &Decision) -> bool {
+    async fn shape(&mut self, session: &Session, sent_as: &SentAs) -> bool {
         let offered = session.client.extensions();
-        let sent_as = match sent_as {
+        let sent_as = match &sent_as.decision {
             Decision::Rewrite { to, why } => {
                 self.report.notes.add(format!("sent as {to}: {why}"));
                 Some(to.clone())
@@ -270,7 +333,6 @@ impl<'a> Run<'a> {
             Err(ShapeError::Loss(why)) => {
                 let outcome = plan::lost(&why, &settings.host);
                 self.left.drain(..).for_each(|recipients| self.report.add(recipients, outcome.clone()));
-                self.report.lane(LaneVerdict::Healthy);
             }
             Err(error) => {
                 let outcome = link_trouble(&error.to_string(), false);
@@ -281,28 +343,15 @@ impl<'a> Run<'a> {
     }
 
     /// For the recipients whose turn it is, as far as this server can serve them: as many as it takes at once.
-    fn envelope(&mut self, session: &Session, sent_as: &Decision) -> Option<(Vec<u32>, Transaction)> {
+    fn envelope(&mut self, session: &Session, sent_as: &SentAs) -> Option<(Vec<u32>, Transaction, bool)> {
         let offered = session.client.extensions();
-        let mut wanted = self.left.pop_front().unwrap_or_default();
+        let wanted = self.left.pop_front().unwrap_or_default();
         let SmtpSettings { host, recipients_of_a_domain, .. } = &self.transport.next_hop.settings;
-        let reverse_path = match (&self.message.reverse_path, sent_as) {
-            (ReversePath::Mailbox(_), Decision::Rewrite { to, .. }) => ReversePath::Mailbox(to.clone()),
-            (path, _) => path.clone(),
-        };
-        let for_archive = wanted.iter().all(|index| is_archive(self.message, *index));
-        if !for_archive {
-            let (archive, others) = wanted.into_iter().partition(|index| is_archive(self.message, *index));
-            wanted = others;
-            if !Vec::is_empty(&archive) {
-                self.left.push_back(archive);
-            }
-        }
-        let reverse_path = if for_archive { self.archive_path() } else { reverse_path };
+        let reverse_path = sent_as.reverse_path.clone();
         let sent = Sent { message: self.message, reverse_path, demands: self.content.demands() };
         let mut plan = plan(sent, wanted, offered, host);
         for (recipients, outcome) in plan.refused.drain(..) {
             self.report.add(recipients, outcome);
-            self.report.lane(LaneVerdict::Healthy);
         }
         let mut recipients = std::mem::take(&mut plan.send);
         if recipients.is_empty() {
@@ -316,13 +365,7 @@ impl<'a> Run<'a> {
         let left_out = plan.left_out(self.message, &recipients, offered, host);
         left_out.into_iter().for_each(|note| self.report.notes.add(note));
         let transaction = plan.transaction(self.message, &recipients, offered);
-        Some((recipients, transaction))
-    }
-
-    /// What an archive cannot take comes back to nobody who sent it.
-    fn archive_path(&self) -> ReversePath {
-        let mailbox = self.transport.next_hop.settings.identity.mailbox.clone();
-        mailbox.map_or(ReversePath::Null, ReversePath::Mailbox)
+        Some((recipients, transaction, plan.notifies(offered)))
     }
 
     /// The connection of the transaction before, an idle one, or a new one.
@@ -347,7 +390,13 @@ impl<'a> Run<'a> {
         next_hop.open(permit, &mut self.report.notes).await
     }
 
-    async fn settle(&mut self, mut session: Session, ending: Ending, recipients: Vec<u32>, sent_as: &Decision) {
+    async fn settle(
+        &mut self,
+        mut session: Session,
+        ending: Ending,
+        recipients: Vec<u32>,
+        (sent_as, dsn): (&SentAs, bool),
+    ) {
         self.report.messages += 1;
         let usable = matches!(ending, Ending::Over(_));
         if let Ending::Broken { trouble, .. } = &ending {
@@ -358,15 +407,16 @@ impl<'a> Run<'a> {
         let now = self.now();
         let report = &mut self.report;
         let offered = session.client.extensions();
-        let (dsn, allowed) = (offered.dsn, self.transport.recipients_allowed(offered.limit_recipients));
+        let allowed = self.transport.recipients_allowed(offered.limit_recipients);
         let (message, dot_sent, accepted) = (self.message, session.dot_sent, ending.is_accepted());
         let mut judge = Judge { rules, peer: &session.peer, host: label, message, dsn, dot_sent, now, report };
         let named = recipients.len();
+        let archive = recipients.iter().all(|index| plan::is_archive(message, *index));
         let Left { surplus, too_many, sender } = judge.judge(ending, recipients);
         let peer = Arc::clone(&session.peer);
         match too_many {
             Some((recipients, stage, reply)) => self.halve(recipients, stage, &reply),
-            None => self.transactions += 1,
+            None => self.transactions += usize::from(!archive),
         }
         if !surplus.is_empty() {
             self.transport.recipients.full(named - surplus.len());
@@ -376,9 +426,10 @@ impl<'a> Run<'a> {
         }
         match sender {
             Some(refused) => self.refused_sender(refused, &peer, sent_as).await,
-            None if accepted && *sent_as == Decision::AsItIs => {
-                let foreign = self.foreign();
-                self.transport.refusals.note_taken(&self.asking(), &foreign).await;
+            None if accepted => {
+                if let Some(asking) = self.asking() {
+                    self.transport.refusals.note_taken(&asking, &sent_as.foreign).await;
+                }
             }
             None => {}
         }
@@ -392,29 +443,51 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What was tried as it is is remembered, and goes as the mailbox, or is held.
-    async fn refused_sender(&mut self, refused: RefusedSender, peer: &str, sent_as: &Decision) {
+    /// Remembered, so that it is not tried again: the next attempt goes as somebody else, or the message is held.
+    async fn refused_sender(&mut self, refused: RefusedSender, peer: &str, sent_as: &SentAs) {
         let NextHop { rules, label, settings, .. } = &self.transport.next_hop;
         let RefusedSender { recipients, stage, reply, ruling } = refused;
-        let foreign = if *sent_as == Decision::AsItIs { self.foreign() } else { Vec::new() };
-        if foreign.is_empty() {
-            let (message, now, report) = (self.message, self.now(), &mut self.report);
+        let (message, now) = (self.message, self.now());
+        let (words, remedy) = (classify::refused(stage, &reply), ruling.remedy.clone().unwrap_or_default());
+        let outcome = classify::outcome(&ruling, stage, &reply, peer, now);
+        let named = meant(&reply, stage, sent_as);
+        let (Some(asking), false) = (self.asking(), named.is_empty()) else {
+            let report = &mut self.report;
             let mut judge = Judge { rules, peer, host: label, message, dsn: false, dot_sent: false, now, report };
             return judge.refuse(recipients, stage, &reply, &ruling);
-        }
-        let (words, remedy) = (classify::refused(stage, &reply), ruling.remedy.clone().unwrap_or_default());
-        for sender in named_in(&reply, &foreign) {
-            let listed = settings.identity.may_send_as(sender);
-            self.transport.refusals.note_refused(&self.asking(), sender, listed, (&words, &remedy)).await;
-        }
+        };
+        self.report.ended = true;
         self.report.lane(LaneVerdict::Healthy);
-        self.left.push_front(recipients);
-        match self.decide() {
-            Decision::Hold { reason, remedy } => {
-                let outcome = classify::outcome(&ruling, stage, &reply, peer, self.now());
+        let mut stored = Vec::with_capacity(named.len());
+        for sender in named {
+            let listed = settings.identity.may_send_as(sender);
+            tracing::warn!(lane = %settings.lane, id = %message.id, %sender, words, "this sender was refused: it is not tried again");
+            stored.push(self.transport.refusals.note_refused(&asking, sender, listed, (&words, &remedy)));
+        }
+        match self.decided(false) {
+            Err(PutOff::Hold { reason, remedy }) => {
+                self.left.push_front(recipients);
                 self.hold(&reason, &remedy, Some(outcome));
             }
-            _ => self.report.notes.add(format!("{words}: sent once more as the mailbox")),
+            Ok(SentAs { decision: Decision::Rewrite { to, .. }, .. }) => {
+                let reason = format!("{words}; it goes once more, as {to}");
+                let outcome = Outcome::Deferred { reason, hint: None, not_before: Some(now), remote: None, counts: false };
+                self.report.add(recipients, outcome);
+            }
+            _ => self.report.add(recipients, outcome),
+        }
+        for stored in stored {
+            stored.await;
+        }
+    }
+
+    fn put_off(&mut self, put_off: PutOff) {
+        match put_off {
+            PutOff::Hold { reason, remedy } => self.hold(&reason, &remedy, None),
+            PutOff::Wait(wait) => {
+                let until = self.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+                self.postpone(TRIED_BY_ANOTHER, Some(until));
+            }
         }
     }
 
@@ -483,15 +556,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Those senders that the reply speaks of; all, if it speaks of none.
-fn named_in<'m>(reply: &Reply, senders: &'m [Mailbox]) -> Vec<&'m Mailbox> {
+/// Which of the senders that left the refusal is about: what its words name, or else all that may be meant.
+fn meant<'s>(reply: &Reply, stage: Stage, sent_as: &'s SentAs) -> Vec<&'s Mailbox> {
+    let is_of_envelope = |sender: &Mailbox| sent_as.reverse_path.mailbox().is_some_and(|path| path.same_as(sender));
+    let told = |sender: &&Mailbox| stage == Stage::End || stage == Stage::Data || is_of_envelope(sender);
+    let possible: Vec<_> = sent_as.foreign.iter().filter(told).collect();
     let text = reply.text().to_ascii_lowercase();
-    let named: Vec<_> =
-        senders.iter().filter(|sender| text.contains(&sender.as_str().to_ascii_lowercase())).collect();
-    if named.is_empty() { senders.iter().collect() } else { named }
-}
-
-/// The copy for an archive has a transaction of its own.
-fn is_archive(message: &Message, index: u32) -> bool {
-    plan::recipient(message, index).is_some_and(|recipient| recipient.archive)
+    let ends = |octet: char| octet.is_whitespace() || "<>()[]\"',;".contains(octet);
+    let words: Vec<_> = text.split(ends).map(|word| word.trim_end_matches(['.', ':'])).collect();
+    let is_named = |sender: &&&Mailbox| words.contains(&sender.as_str().to_ascii_lowercase().as_str());
+    let named: Vec<_> = possible.iter().filter(is_named).copied().collect();
+    if named.is_empty() { possible } else { named }
 }

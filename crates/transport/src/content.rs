@@ -167,7 +167,7 @@ impl Content {
         let only_downgraded = !shape.eight_bit && shape.facts.eight_bit_body && !is_malformed(shape.facts);
         if let Some(broken) = broken {
             if only_downgraded {
-                return Err(ShapeError::Loss(format!("to be sent in 7 bits it would have to lose its signature: {broken}")));
+                return Err(ShapeError::Loss(format!("encoded for 7 bits its signature would break ({broken})")));
             }
             notes.push(broken);
         }

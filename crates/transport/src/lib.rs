@@ -169,7 +169,8 @@ impl Transport for SmtpTransport {
     }
 
     fn refused_senders(&self, now: Timestamp) -> Vec<queue::RefusedSender> {
-        self.refusals.of_lane(&self.next_hop.settings.lane, now)
+        let mailbox = self.next_hop.settings.identity.mailbox.as_ref();
+        mailbox.map(|mailbox| self.refusals.of_mailbox(mailbox, now)).unwrap_or_default()
     }
 
     fn connections(&self) -> (usize, usize) {

@@ -16,9 +16,11 @@ use smtp::{
 use crate::content::Demands;
 
 /// See the head of this file. Indices are those of the message's recipients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Plan {
-    reverse_path: Option<ReversePath>,
+    /// Not the message's own: reports of the far side would not reach whoever sent it.
+    stand_in: bool,
+    reverse_path: ReversePath,
     pub(crate) send: Vec<u32>,
     pub(crate) refused: Vec<(Vec<u32>, Outcome)>,
     smtputf8: bool,
@@ -46,29 +48,33 @@ pub(crate) fn plan(sent: Sent<'_>, recipients: Vec<u32>, offered: &Extensions, h
     let Sent { message, reverse_path, demands: Demands { size, eight_bit, smtputf8 } } = sent;
     let body = match body_type(eight_bit, offered, host).and_then(|body| fits(size, offered, host).map(|()| body)) {
         Ok(body) => body,
-        Err(lack) => return Plan { refused: vec![(recipients, lack.outcome())], ..Plan::default() },
+        Err(lack) => {
+            let refused = vec![(recipients, lack.outcome())];
+            return Plan { stand_in: false, reverse_path, send: Vec::new(), refused, smtputf8: false, body: BodyType::SevenBit, size };
+        }
     };
     let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !is_ascii(&one.forward_path));
     let whole = smtputf8 || !reverse_path.is_ascii();
-    let reverse_path = Some(reverse_path);
+    let stand_in = reverse_path != message.reverse_path;
     if offered.smtputf8 {
         let original = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
         let wished = message.smtputf8 && offered.dsn;
         let smtputf8 = whole || recipients.iter().any(wide) || (wished && recipients.iter().any(original));
-        return Plan { reverse_path, send: recipients, refused: Vec::new(), smtputf8, body, size };
+        return Plan { stand_in, reverse_path, send: recipients, refused: Vec::new(), smtputf8, body, size };
     }
     let (refused, send) = recipients.into_iter().partition(|index| whole || wide(index));
     let refused: Vec<u32> = refused;
     let refused = if refused.is_empty() { Vec::new() } else { vec![(refused, no_smtputf8(host).outcome())] };
-    Plan { reverse_path, send, refused, smtputf8: false, body, size }
+    Plan { stand_in, reverse_path, send, refused, smtputf8: false, body, size }
 }
 
 impl Plan {
     /// The envelope for some of `send`.
     pub(crate) fn transaction(&self, message: &Message, recipients: &[u32], offered: &Extensions) -> Transaction {
-        let dsn = offered.dsn;
+        let dsn = offered.dsn && !self.stand_in;
+        let never = |notify: &Notify| !(notify.success || notify.failure || notify.delay);
         let of_rcpt = |one: &Recipient| RcptParameters {
-            notify: one.notify.filter(|_| dsn),
+            notify: one.notify.filter(|notify| dsn || (offered.dsn && never(notify))),
             // RFC 6533 §3: one in UTF-8 only goes with SMTPUTF8.
             orcpt: match &one.orcpt {
                 Some(orcpt) => Some(orcpt.clone()).filter(|_| dsn && (self.smtputf8 || original_is_ascii(one))),
@@ -76,7 +82,7 @@ impl Plan {
             },
         };
         Transaction {
-            reverse_path: self.reverse_path.clone().unwrap_or_else(|| message.reverse_path.clone()),
+            reverse_path: self.reverse_path.clone(),
             parameters: MailParameters {
                 size: offered.size.is_some().then_some(self.size),
                 body: self.body,
@@ -93,6 +99,11 @@ impl Plan {
         }
     }
 
+    /// Whether the far side sees to the notifications that were asked for.
+    pub(crate) fn notifies(&self, offered: &Extensions) -> bool {
+        offered.dsn && !self.stand_in
+    }
+
     /// What the client asked for and is not passed on, each with its reason: for the story.
     pub(crate) fn left_out(
         &self,
@@ -101,15 +112,18 @@ impl Plan {
         offered: &Extensions,
         host: &str,
     ) -> Vec<String> {
-        let dsn = if offered.dsn { Vec::new() } else { dsn_asked(message, recipients) };
+        let dsn = if offered.dsn && !self.stand_in { Vec::new() } else { dsn_asked(message, recipients) };
         let body = match (message.body, self.body) {
-            (BodyType::BinaryMime, _) => Some("BODY=BINARYMIME left out: the message is text, and went as such"),
+            (BodyType::BinaryMime, _) => Some("BODY=BINARYMIME left out: the message goes as text, encoded where it must be"),
             (BodyType::EightBitMime, BodyType::SevenBit) => Some("BODY=8BITMIME left out: the message is 7-bit"),
             _ => None,
         };
         let smtputf8 = (message.smtputf8 && !self.smtputf8).then_some("SMTPUTF8 left out: nothing there needs it");
         let reports = (!dsn.is_empty())
-            .then(|| format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")));
+            .then(|| match self.stand_in {
+                true => format!("{} left out: what {host} reports would go to the mailbox", dsn.join(", ")),
+                false => format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")),
+            });
         let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
         let original = (offered.dsn && !self.smtputf8 && recipients.iter().any(wide))
             .then_some("ORCPT left out where it is not ASCII: the message goes without SMTPUTF8");
@@ -161,8 +175,12 @@ fn original_of(recipient: &Recipient) -> Option<OriginalRecipient> {
     (asked && mailbox.is_ascii()).then(|| OriginalRecipient::rfc822(mailbox)).flatten()
 }
 
-/// Parameters of RFC 3461 that the client gave, for the message and for any of these recipients.
+/// Parameters of RFC 3461 that the client gave, for the message and for any of these recipients. Of copies for an archive
+/// nobody asked for anything.
 fn dsn_asked(message: &Message, recipients: &[u32]) -> Vec<&'static str> {
+    if recipients.iter().all(|index| is_archive(message, *index)) {
+        return Vec::new();
+    }
     let any =
         |asked: fn(&Recipient) -> bool| recipients.iter().filter_map(|index| recipient(message, *index)).any(asked);
     let asked = [
@@ -176,6 +194,11 @@ fn dsn_asked(message: &Message, recipients: &[u32]) -> Vec<&'static str> {
 
 pub(crate) fn recipient(message: &Message, index: u32) -> Option<&Recipient> {
     message.recipients.get(usize::try_from(index).ok()?)
+}
+
+/// The copy for an archive has a transaction of its own.
+pub(crate) fn is_archive(message: &Message, index: u32) -> bool {
+    recipient(message, index).is_some_and(|recipient| recipient.archive)
 }
 
 fn original_is_ascii(recipient: &Recipient) -> bool {

@@ -4,7 +4,7 @@
 //! with its reason. Nothing here changes a message.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use message::{Authors, FieldName, HeaderEdits, Rewriting, Template};
 use smtp::{AddressPattern, Mailbox, ReversePath};
@@ -35,12 +35,10 @@ pub struct Identity {
 
 impl Identity {
     /// Whether the far side lets this path send so, as far as the configuration knows.
+    /// Of a server that knows us by no mailbox everything is believed.
     pub fn may_send_as(&self, sender: &Mailbox) -> bool {
-        self.is_own(sender) || self.others.iter().any(|pattern| pattern.matches(sender))
-    }
-
-    fn is_own(&self, sender: &Mailbox) -> bool {
-        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.same_as(sender))
+        let Some(mailbox) = &self.mailbox else { return true };
+        mailbox.same_as(sender) || self.others.iter().any(|pattern| pattern.matches(sender))
     }
 }
 
@@ -81,8 +79,11 @@ impl Default for Keeping {
 /// Of all clients, by the names of their entries.
 pub type Clients = Arc<BTreeMap<Arc<str>, ClientRules>>;
 
-/// Mail of clients that have no rules, and our own.
-pub(crate) static NO_RULES: std::sync::LazyLock<ClientRules> = std::sync::LazyLock::new(ClientRules::default);
+/// For mail of our own.
+pub(crate) static OUR_RULES: LazyLock<ClientRules> = LazyLock::new(ClientRules::default);
+/// For mail of clients that the configuration does not name any more: nobody has allowed us to rewrite it.
+pub(crate) static NO_RULES: LazyLock<ClientRules> =
+    LazyLock::new(|| ClientRules { rewrite: Some(Rewrite::Never), ..ClientRules::default() });
 
 /// As whom it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +140,8 @@ pub fn decide(
     refused: impl Fn(&Mailbox) -> Option<(String, String)>,
 ) -> Decision {
     let policy = rules.rewrite.unwrap_or(identity.rewrite);
-    let target = rules.rewrite_to.as_ref().or(identity.mailbox.as_ref());
+    let may_be = |to: &&Mailbox| identity.may_send_as(to) && refused(to).is_none();
+    let target = rules.rewrite_to.as_ref().filter(may_be).or(identity.mailbox.as_ref());
     let senders = claims.senders();
     let standing = senders.iter().find_map(|sender| Some((sender, refused(sender)?)));
     let foreign = senders.iter().find(|sender| !identity.may_send_as(sender));

@@ -43,7 +43,7 @@ impl Checker<'_> {
     fn there_is_somebody_to_send_as(&mut self, client: &Client, chosen: Option<&LaneName>, tenants: &Tenants) {
         let mut lanes = tenants.lanes.iter().filter(|lane| takes_mail(lane, chosen, tenants));
         if let Some(to) = &*client.rewrite_to {
-            if let Some(lane) = lanes.find(|lane| !may_send_as(lane, &to.value.0)) {
+            if let Some(lane) = lanes.find(|lane| !lane.identity.may_send_as(&to.value.0)) {
                 let mailbox = lane.identity.mailbox.as_ref().map(Mailbox::to_string).unwrap_or_default();
                 let what = format!("`rewrite_to` is {}, but {mailbox} is not known to be allowed to send as it", to.value.0);
                 let remedy = format!(
@@ -96,9 +96,4 @@ fn takes_mail(lane: &Lane, chosen: Option<&LaneName>, tenants: &Tenants) -> bool
         Some(chosen) => pool.name == *chosen,
         None => tenants.plan.pools.iter().find(|first| first.tenant == pool.tenant).is_some_and(|first| first.name == pool.name),
     }
-}
-
-/// Of a path without a mailbox nothing is known, and everything believed.
-fn may_send_as(lane: &Lane, to: &Mailbox) -> bool {
-    lane.identity.mailbox.is_none() || lane.identity.may_send_as(to)
 }
