@@ -77,8 +77,7 @@ fn same(before: &[Leaf], after: &[Leaf], body: &[u8]) {
     let media = |leaves: &[Leaf]| leaves.iter().map(|leaf| leaf.media.clone()).collect::<Vec<_>>();
     assert_eq!(media(before), media(after), "{}", body.escape_ascii());
     for (before, after) in before.iter().zip(after) {
-        let expected = if before.lines { reference::with_crlf(&before.octets) } else { before.octets.clone() };
-        let equal = before.octets == after.octets || expected == after.octets;
+        let equal = before.octets == after.octets || before.with_crlf.as_ref() == Some(&after.octets);
         assert!(
             equal,
             "{}\n{}\nbecame\n{}\nin\n{}",

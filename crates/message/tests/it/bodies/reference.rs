@@ -12,8 +12,8 @@ pub(super) struct Top {
 pub(super) struct Leaf {
     pub(super) media: String,
     pub(super) octets: Vec<u8>,
-    /// Its line ends may become CRLF.
-    pub(super) lines: bool,
+    /// The same where its line ends may become CRLF, and have.
+    pub(super) with_crlf: Option<Vec<u8>>,
     /// The fields of the parts that it is in and of itself, but for its encoding, and without blanks.
     pub(super) fields: Vec<String>,
 }
@@ -42,7 +42,7 @@ pub(super) fn lines(octets: &[u8]) -> Vec<Line<'_>> {
     lines
 }
 
-pub(super) fn with_crlf(octets: &[u8]) -> Vec<u8> {
+fn with_crlf(octets: &[u8]) -> Vec<u8> {
     lines(octets)
         .iter()
         .flat_map(|line| [line.text, if line.end.is_empty() { b"" } else { b"\r\n" }].concat())
@@ -150,12 +150,13 @@ fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bo
             read(&self::top(section), content, &Context { fields, ..inner }, leaves)
         }
         (kind, _) => {
+            let may_change = kind.starts_with("multipart/")
+                || encoding.starts_with("x-")
+                || matches!(kind, "message/partial" | "message/external-body")
+                || (context.signed && (kind.starts_with("text/") || kind.starts_with("message/")));
             leaves.push(Leaf {
                 octets: decoded(&encoding, body),
-                lines: kind.starts_with("multipart/")
-                    || encoding.starts_with("x-")
-                    || matches!(kind, "message/partial" | "message/external-body")
-                    || (context.signed && kind.starts_with("text/")),
+                with_crlf: may_change.then(|| decoded(&encoding, &with_crlf(body))),
                 media,
                 fields: context.fields.clone(),
             });
