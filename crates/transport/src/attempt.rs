@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 use crate::SmtpTransport;
 use crate::classify;
-use crate::content::{Content, Shape, ShapeError, Stamp};
+use crate::content::{Content, Made, Shape, ShapeError, Stamp};
 use crate::open::NextHop;
 use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
 use crate::refusals::{Asking, Turn};
 use crate::report::Report;
-use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES};
+use crate::sender::{self, Claims, ClientRules, Decision};
 use crate::session::Session;
 use crate::settings::{SmtpKind, SmtpSettings};
 use crate::transaction::{Ending, Judge, Left, Named, RefusedSender, converse, link_trouble};
@@ -201,12 +201,7 @@ impl<'a> Run<'a> {
 
     fn claims(&self) -> Claims<'_> {
         let Message { reverse_path, origin, report_of, .. } = self.message;
-        Claims {
-            reverse_path,
-            authors: self.content.authors(),
-            client: &origin.client,
-            ours: report_of.is_some(),
-        }
+        Claims { reverse_path, authors: self.content.authors(), client: &origin.client, ours: report_of.is_some() }
     }
 
     /// Senders of the message that the far side may refuse: it judges by the mailbox that logged in.
@@ -226,7 +221,7 @@ impl<'a> Run<'a> {
     }
 
     fn rules(&self) -> &'a ClientRules {
-        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(&NO_RULES)
+        sender::rules_of(&self.transport.next_hop.settings.clients, &self.message.origin.client)
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.
@@ -245,21 +240,24 @@ impl<'a> Run<'a> {
             return true;
         }
         let (message, rules, settings) = (self.message, self.rules(), &self.transport.next_hop.settings);
-        let shape = Shape {
+        let made = Made {
             client: &message.origin.client,
+            rules,
+            identity: &settings.identity,
             host: &settings.hello,
-            date: message.accepted_at,
-            author: message.reverse_path.mailbox().or(settings.identity.mailbox.as_ref()),
-            rewriting: shaped.sent_as.clone().map(|to| rules.rewriting(to)),
-            edits: &rules.edits,
+            reverse_path: &message.reverse_path,
+            accepted_at: message.accepted_at,
             facts: &message.content,
             smtputf8: shaped.smtputf8,
+        };
+        let shape = Shape {
             eight_bit: shaped.eight_bit,
             stamp: settings.keys.as_deref().map(|keys| Stamp {
                 keys,
                 arrival: dkim::Arrival { server: settings.hello.clone(), user: message.origin.user.clone() },
                 now: self.now(),
             }),
+            ..Shape::new(&made, shaped.sent_as.clone())
         };
         match self.content.shape(&shape).await {
             Ok(notes) => {
@@ -285,10 +283,7 @@ impl<'a> Run<'a> {
         let offered = session.client.extensions();
         let mut wanted = self.left.pop_front().unwrap_or_default();
         let SmtpSettings { host, recipients_of_a_domain, .. } = &self.transport.next_hop.settings;
-        let reverse_path = match (&self.message.reverse_path, sent_as) {
-            (ReversePath::Mailbox(_), Decision::Rewrite { to, .. }) => ReversePath::Mailbox(to.clone()),
-            (path, _) => path.clone(),
-        };
+        let reverse_path = sent_as.reverse_path(&self.message.reverse_path);
         let for_archive = wanted.iter().all(|index| is_archive(self.message, *index));
         if !for_archive {
             let (archive, others) = wanted.into_iter().partition(|index| is_archive(self.message, *index));
@@ -486,8 +481,7 @@ impl<'a> Run<'a> {
 /// Those senders that the reply speaks of; all, if it speaks of none.
 fn named_in<'m>(reply: &Reply, senders: &'m [Mailbox]) -> Vec<&'m Mailbox> {
     let text = reply.text().to_ascii_lowercase();
-    let named: Vec<_> =
-        senders.iter().filter(|sender| text.contains(&sender.as_str().to_ascii_lowercase())).collect();
+    let named: Vec<_> = senders.iter().filter(|sender| text.contains(&sender.as_str().to_ascii_lowercase())).collect();
     if named.is_empty() { senders.iter().collect() } else { named }
 }
 
