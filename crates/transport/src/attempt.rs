@@ -18,13 +18,13 @@ use tokio::time::Instant;
 
 use crate::SmtpTransport;
 use crate::classify;
-use crate::content::{Content, Shape, ShapeError, Stamp};
+use crate::content::{Content, Made, Shape, ShapeError, Stamp};
 use crate::open::NextHop;
 use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
 use crate::refusals::{Asking, Turn};
 use crate::report::Report;
-use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES, OUR_RULES};
+use crate::sender::{self, Claims, ClientRules, Decision};
 use crate::session::Session;
 use crate::settings::{SmtpKind, SmtpSettings};
 use crate::transaction::{Ending, Judge, Left, Named, RefusedSender, converse, link_trouble};
@@ -288,8 +288,8 @@ impl<'a> Run<'a> {
     }
 
     fn rules(&self) -> &'a ClientRules {
-        let of_nobody = if self.message.report_of.is_some() { &*OUR_RULES } else { &*NO_RULES };
-        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
+        let (clients, message) = (&self.transport.next_hop.settings.clients, self.message);
+        sender::rules_of(clients, &message.origin.client, message.report_of.is_some())
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.
@@ -308,21 +308,24 @@ impl<'a> Run<'a> {
             return true;
         }
         let (message, rules, settings) = (self.message, self.rules(), &self.transport.next_hop.settings);
-        let shape = Shape {
+        let made = Made {
             client: &message.origin.client,
+            rules,
+            identity: &settings.identity,
             host: &settings.hello,
-            date: message.accepted_at,
-            author: message.reverse_path.mailbox().or(settings.identity.mailbox.as_ref()),
-            rewriting: shaped.sent_as.clone().map(|to| rules.rewriting(to)),
-            edits: &rules.edits,
+            reverse_path: &message.reverse_path,
+            accepted_at: message.accepted_at,
             facts: &message.content,
             smtputf8: shaped.smtputf8,
+        };
+        let shape = Shape {
             eight_bit: shaped.eight_bit,
             stamp: settings.keys.as_deref().map(|keys| Stamp {
                 keys,
                 arrival: dkim::Arrival { server: settings.hello.clone(), user: message.origin.user.clone() },
                 now: self.now(),
             }),
+            ..Shape::new(&made, shaped.sent_as.clone())
         };
         match self.content.shape(&shape).await {
             Ok(notes) => {

@@ -79,10 +79,15 @@ impl Default for Keeping {
 /// Of all clients, by the names of their entries.
 pub type Clients = Arc<BTreeMap<Arc<str>, ClientRules>>;
 
+/// What the entry of this name says. `ours`: the message is a report of ours.
+pub(crate) fn rules_of<'a>(clients: &'a Clients, client: &str, ours: bool) -> &'a ClientRules {
+    clients.get(client).unwrap_or(if ours { &OUR_RULES } else { &NO_RULES })
+}
+
 /// For mail of our own.
-pub(crate) static OUR_RULES: LazyLock<ClientRules> = LazyLock::new(ClientRules::default);
+static OUR_RULES: LazyLock<ClientRules> = LazyLock::new(ClientRules::default);
 /// For mail of clients that the configuration does not name any more: nobody has allowed us to rewrite it.
-pub(crate) static NO_RULES: LazyLock<ClientRules> =
+static NO_RULES: LazyLock<ClientRules> =
     LazyLock::new(|| ClientRules { rewrite: Some(Rewrite::Never), ..ClientRules::default() });
 
 /// As whom it leaves.
@@ -104,6 +109,16 @@ pub enum Decision {
         /// What to do.
         remedy: String,
     },
+}
+
+impl Decision {
+    /// The reverse-path under which a message goes; the null one stays what it is.
+    pub(crate) fn reverse_path(&self, path: &ReversePath) -> ReversePath {
+        match (path, self) {
+            (ReversePath::Mailbox(_), Self::Rewrite { to, .. }) => ReversePath::Mailbox(to.clone()),
+            (path, _) => path.clone(),
+        }
+    }
 }
 
 /// Who a message says it is from.
@@ -151,9 +166,7 @@ pub fn decide(
             let other = target.and_then(|to| senders.iter().find(|sender| !sender.same_as(to)));
             other.map(|sender| format!("{sender} is rewritten, as all mail of client \"{}\"", claims.client))
         }
-        (Rewrite::WhenRefusedOtherwise, Some((sender, _))) => {
-            Some(format!("{sender} was refused here before"))
-        }
+        (Rewrite::WhenRefusedOtherwise, Some((sender, _))) => Some(format!("{sender} was refused here before")),
         (Rewrite::WhenRefusedOtherwise, None) => foreign.map(|sender| {
             format!("{sender} is neither an alias of the mailbox nor granted to it, as far as the configuration says")
         }),
@@ -205,7 +218,13 @@ mod tests {
     }
 
     /// `as is`, `rewrite`, `hold`.
-    fn decided(policy: Rewrite, reverse_path: &str, from: &[&str], sender: Option<&str>, refused: &str) -> &'static str {
+    fn decided(
+        policy: Rewrite,
+        reverse_path: &str,
+        from: &[&str],
+        sender: Option<&str>,
+        refused: &str,
+    ) -> &'static str {
         let identity = Identity {
             mailbox: Some(mailbox("relay@contoso.test")),
             others: vec!["scan@contoso.test".parse().unwrap(), "*@erp.contoso.test".parse().unwrap()],
@@ -259,12 +278,15 @@ mod tests {
     fn a_client_goes_before_its_path_and_without_a_mailbox_there_is_nothing_to_rewrite_to() {
         let (reverse_path, authors) = ("a@b.test".parse().unwrap(), authors(&["a@b.test"], None));
         let claims = Claims { reverse_path: &reverse_path, authors: &authors, client: "printers", ours: false };
-        let rules = |rewrite, to: Option<&str>| ClientRules { rewrite, rewrite_to: to.map(mailbox), ..ClientRules::default() };
+        let rules =
+            |rewrite, to: Option<&str>| ClientRules { rewrite, rewrite_to: to.map(mailbox), ..ClientRules::default() };
         let identity = Identity { rewrite: Rewrite::Always, ..Identity::default() };
         let decide = |rules: &ClientRules| decide(claims, &identity, rules, |_| None);
         assert_eq!(decide(&rules(None, None)), Decision::AsItIs);
         assert_eq!(decide(&rules(Some(Rewrite::Never), Some("c@d.test"))), Decision::AsItIs);
-        assert!(matches!(decide(&rules(None, Some("c@d.test"))), Decision::Rewrite { to, .. } if to.as_str() == "c@d.test"));
+        assert!(
+            matches!(decide(&rules(None, Some("c@d.test"))), Decision::Rewrite { to, .. } if to.as_str() == "c@d.test")
+        );
         let ours = Claims { ours: true, ..claims };
         assert_eq!(super::decide(ours, &identity, &rules(None, Some("c@d.test")), |_| None), Decision::AsItIs);
     }
@@ -274,7 +296,8 @@ mod tests {
         let (reverse_path, authors) = ("a@b.test".parse().unwrap(), authors(&["a@b.test"], None));
         let claims = Claims { reverse_path: &reverse_path, authors: &authors, client: "printers", ours: false };
         let refused = |_: &Mailbox| Some(("554 5.2.252 SendAsDenied".to_owned(), "Grant SendAs.".to_owned()));
-        let Decision::Hold { reason, remedy } = decide(claims, &Identity::default(), &ClientRules::default(), refused) else {
+        let Decision::Hold { reason, remedy } = decide(claims, &Identity::default(), &ClientRules::default(), refused)
+        else {
             panic!("it is held");
         };
         assert!(reason.contains("a@b.test") && reason.contains("5.2.252"), "{reason}");
