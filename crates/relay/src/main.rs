@@ -3,6 +3,7 @@
 mod cli;
 mod devices;
 mod notices;
+mod outlook;
 mod relay;
 mod system;
 mod watch;

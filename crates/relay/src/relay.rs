@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use transport::{Refusals, SmtpSettings, SmtpTransport};
 
 use crate::notices::{QueuePost, SpoolMemory};
+use crate::outlook::Outlook;
 use crate::system::{self, SystemClock};
 use crate::watch::Watch;
 
@@ -42,6 +43,7 @@ pub(crate) struct Relay {
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
     alerts: [JoinHandle<()>; 3],
+    outlook: JoinHandle<()>,
     admin: Vec<JoinHandle<()>>,
 }
 
@@ -94,6 +96,8 @@ impl Relay {
             tokio::spawn(until_end(watch_keys(keys, stop_alerts.clone()), ended.clone().drop_guard())),
             tokio::spawn(until_end(telling, ended.clone().drop_guard())),
         ];
+        // No guard: should it fail, mail goes on.
+        let outlook = tokio::spawn(watch_domains(Outlook::new(&config), stop_alerts.clone()));
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
         let taking = take_mail(inbound, stop_inbound.clone(), listening);
         let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
@@ -109,6 +113,7 @@ impl Relay {
             inbound,
             manager,
             alerts,
+            outlook,
             admin,
         })
     }
@@ -129,6 +134,7 @@ impl Relay {
         for task in self.alerts {
             task.await.context("the alerts failed")?;
         }
+        let _ = self.outlook.await;
         self.stop_admin.cancel();
         for server in self.admin {
             let _ = server.await;
@@ -230,6 +236,13 @@ async fn watch_keys(keys: Option<Arc<Keys>>, stop: CancellationToken) {
         }
     };
     stop.run_until_cancelled(look).await;
+}
+
+/// Logs what is wrong with sender domains.
+async fn watch_domains(outlook: Option<Outlook<doctor::Doctor>>, stop: CancellationToken) {
+    if let Some(outlook) = outlook {
+        outlook.run(stop).await;
+    }
 }
 
 type Lanes = Vec<(LaneName, SmtpSettings)>;
