@@ -172,6 +172,25 @@ mod tests {
         }
     }
 
+    const CONFIGURATION: &str = r#"
+        hostname = "relay.contoso.test"
+        data_dir = "data"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[tenant]]
+        name = "contoso"
+        id = "contoso.test"
+        domains = ["contoso.test", "fabrikam.test"]
+        path = [{ kind = "smarthost", address = "192.0.2.1", tls = "none" }]
+        "#;
+
+    fn configured(dns: &str) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("posthouse.toml");
+        std::fs::write(&file, format!("{CONFIGURATION}[dns]\n{dns}")).unwrap();
+        config::load(&file).unwrap()
+    }
+
     /// The log as text.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -191,6 +210,12 @@ mod tests {
         fn all(&self) -> Vec<String> {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
         }
+    }
+
+    fn log_to(lines: &Lines) -> tracing::subscriber::DefaultGuard {
+        let lines = lines.clone();
+        let format = tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false);
+        tracing::subscriber::set_default(format.with_writer(move || lines.clone()).finish())
     }
 
     fn outlook(ways: &[Way]) -> Outlook<Fake> {
@@ -229,14 +254,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_at_least_a_warning_is_logged_once_for_each_domain_in_one_line() {
         let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let _guard = log_to(&lines);
         let mut outlook = outlook(&[Way::ExchangeOnline(Cloud::Worldwide), Way::ExchangeOnline(Cloud::Dod)]);
         outlook.questions.truncate(1);
         let tail = "domain=contoso.com finding=\"ID\" remedy=\"Publish it.\" record=\"contoso.com TXT v=spf1 -all\"";
@@ -249,5 +267,26 @@ mod tests {
         assert_eq!(lines.all(), expected);
         outlook.look().await;
         assert_eq!(lines.all(), expected);
+    }
+
+    #[tokio::test]
+    async fn the_doctor_is_asked_about_all_sender_domains_unless_that_is_not_wanted() {
+        let zone = "contoso.test TXT v=spf1 ip4:192.0.2.1 -all\nfabrikam.test TXT v=spf1 +all\n\
+                    _dmarc.contoso.test TXT v=DMARC1; p=reject; rua=mailto:d@contoso.test";
+        let server = crate::dns_server::Server::start(zone).await;
+        let servers = format!("servers = [\"{}\"]\ntimeout = \"20s\"\n", server.address);
+        assert!(Outlook::new(&configured(&format!("{servers}warn = false"))).is_none());
+        let lines = Lines::default();
+        let _guard = log_to(&lines);
+        Outlook::new(&configured(&servers)).unwrap().look().await;
+        let lines = lines.all();
+        let about = |domain: &str| lines.iter().filter(|line| line.contains(&format!("domain={domain} "))).count();
+        assert!(
+            about("fabrikam.test") > 0 && about("contoso.test") + about("fabrikam.test") == lines.len(),
+            "{lines:#?}"
+        );
+        let open = lines.iter().find(|line| line.contains("finding=\"spf-")).unwrap();
+        assert!(open.contains("domain=fabrikam.test"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("domain=fabrikam.test finding=\"dmarc-missing\"")), "{lines:#?}");
     }
 }
