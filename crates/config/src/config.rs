@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doctor::{DomainName, DomainQuestion, OwnSelector, Way};
+use doctor::{DomainName, DomainQuestion, Way};
 use jiff::civil::Date;
 use m365::Cloud;
 use m365::limits::defaults;
@@ -222,29 +222,13 @@ impl Config {
     pub fn question(&self, domain: DomainName) -> DomainQuestion {
         let known = self.sender_domains.iter().find(|known| known.domain == domain);
         let cloud = known.or(self.sender_domains.first()).map_or(Cloud::default(), |known| known.cloud);
-        let ways = known.map(|known| known.ways.clone()).unwrap_or_default();
         DomainQuestion {
-            own_selectors: own_selectors(&domain, &ways),
             tenant_initial_domain: known.and_then(|known| known.initial_domain.clone()),
             addresses: self.dns.addresses.clone(),
-            ways,
+            ways: known.map(|known| known.ways.clone()).unwrap_or_default(),
             ..DomainQuestion::new(domain, cloud, self.hostname.clone())
         }
     }
-}
-
-/// Those whose records are the domain's own: a domain may also be signed for by one above it.
-fn own_selectors(domain: &DomainName, ways: &[Way]) -> Vec<OwnSelector> {
-    let mut selectors = Vec::new();
-    for way in ways {
-        let Way::Direct { signs, .. } = way else { continue };
-        for signature in signs.iter().filter(|signature| signature.domain == *domain) {
-            if !selectors.contains(&signature.selector) {
-                selectors.push(signature.selector.clone());
-            }
-        }
-    }
-    selectors
 }
 
 impl Lane {

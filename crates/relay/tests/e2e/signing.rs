@@ -138,7 +138,7 @@ fn what_both_keys_sign_verifies_in_every_shape() {
             "{head} umlauts\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
                  Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e\n{long}\u{e4}\r\n"
         ),
-        format!("Subject: no author, no date\r\n\r\nx"),
+        "Subject: no author, no date\r\n\r\nx".to_owned(),
         format!("{head} folded\r\n  over\r\n\tlines\r\nReferences: <1@x>\r\n <2@x>\r\n\r\nx"),
         format!("{head} large\r\n\r\n{lines}"),
     ];
@@ -165,7 +165,7 @@ fn a_body_without_a_last_line_end_is_signed_with_one() {
     let content = "From: <anna@contoso.test>\r\nSubject: cut\r\n\r\nno line end";
     session.send(format!("BDAT {} LAST\r\n{content}", content.len()).as_bytes()).unwrap();
     assert!(session.reply().unwrap().starts_with("250 "));
-    let taken = site.sink.wait_for(1).remove(0);
+    let taken = site.taken(0);
     assert!(taken.content.ends_with("\r\n\r\nno line end\r\n"), "{}", taken.content);
     verify(&taken, &keys);
 }
