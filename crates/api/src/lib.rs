@@ -30,6 +30,6 @@ pub use event::Event;
 pub use message::{Held, Message, Outcome, Page, Query, Recipient, RecipientState, Remote, Step, StoryEvent, Summary};
 pub use order::{Done, Failure, Filter, Order, Probe, Refusal, Selection, Word};
 pub use status::{
-    Breaker, Budget, Counters, Forecast, Incident, Lane, Learnt, Listener, Paused, RefusedSender, Resting, Short, SpoolHealth,
-    SpoolState, Status, Waiting,
+    Breaker, Budget, Counters, Forecast, Incident, Lane, Learnt, Listener, Paused, RefusedSender, Resting, Short,
+    SpoolHealth, SpoolState, Status, Waiting,
 };

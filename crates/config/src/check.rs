@@ -48,6 +48,7 @@ impl Checker<'_> {
         let tenants = self.tenants(&file.tenant);
         inbound.clients = self.clients(file, &inbound, &tenants.plan);
         let clients = self.sending(file, &inbound.clients, &tenants);
+        let keys = self.dkim(file);
         let alerts = self.alerts(file, &hostname, &tenants.plan);
         if file.client.is_absent() {
             self.sink.warn(
@@ -68,7 +69,8 @@ impl Checker<'_> {
             window: file.queue.value.window.number(),
             history: file.queue.value.history.duration(),
             grace: limits.grace.duration(),
-            dkim: self.dkim(file),
+            sender_domains: dns::sender_domains(file, &keys),
+            dkim: keys.into_iter().map(|key| key.settings).collect(),
             plan: tenants.plan,
             clients,
             lanes: tenants.lanes,
@@ -79,7 +81,6 @@ impl Checker<'_> {
             reports: telling::reports(&file.reports.value, &hostname),
             alerts,
             dns: self.dns(&file.dns.value),
-            sender_domains: dns::sender_domains(file),
             admin: self.admin(&file.admin.value, &data_dir),
             log: LogSettings {
                 filter: file.log.value.level.value.0.clone(),

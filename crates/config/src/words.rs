@@ -65,11 +65,8 @@ impl Words for transport::SmtpKind {
 }
 
 impl Words for transport::Rewrite {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("never", Self::Never),
-        ("when-refused-otherwise", Self::WhenRefusedOtherwise),
-        ("always", Self::Always),
-    ];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("never", Self::Never), ("when-refused-otherwise", Self::WhenRefusedOtherwise), ("always", Self::Always)];
 }
 
 impl Words for m365::Cloud {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::key::{Key, KeyError, KeySettings};
-use crate::name::itself_and_parents;
+use crate::name::{a_labels, itself_and_parents};
 use crate::seal::Sealing;
 use crate::signing::Signing;
 
@@ -37,6 +37,13 @@ struct State {
 /// Modification time and length; `None` where there is no file.
 type Stamp = Option<(SystemTime, u64)>;
 
+/// Which keys sign for an author: those of the domain in the header field From, in A-labels or not, or else of the nearest
+/// domain above it that has any which sign. `that_sign`: those of a domain in lower case.
+pub fn signers<K>(author_domain: &str, that_sign: impl Fn(&str) -> Vec<K>) -> Vec<K> {
+    let Some(author) = a_labels(author_domain) else { return Vec::new() };
+    itself_and_parents(&author).map(that_sign).find(|keys| !keys.is_empty()).unwrap_or_default()
+}
+
 impl Keys {
     /// Reads them all. Those that others can read are named in the log.
     pub fn load(settings: &[KeySettings]) -> Result<Self, KeyError> {
@@ -48,12 +55,10 @@ impl Keys {
         Ok(keys)
     }
 
-    /// What signs a message of this author: the keys of the domain in its header field From, or else of the nearest domain
-    /// above it that has any which sign. `None`: the message goes unsigned.
+    /// What signs a message of this author, see [`signers`]. `None`: the message goes unsigned.
     pub fn signing(&self, author_domain: &str) -> Option<Signing> {
-        let author = author_domain.strip_suffix('.').unwrap_or(author_domain).to_ascii_lowercase();
-        let keys = itself_and_parents(&author).map(|domain| self.that_sign(domain)).find(|keys| !keys.is_empty())?;
-        Some(Signing::new(keys))
+        let keys = signers(author_domain, |domain| self.that_sign(domain));
+        (!keys.is_empty()).then(|| Signing::new(keys))
     }
 
     /// What seals a message, whoever its author is: the first key that is to. `None`: messages go unsealed.
@@ -163,6 +168,7 @@ mod tests {
             directory.key("contoso.com", "next", false),
             directory.key("shop.contoso.com", "c", true),
             directory.key("new.contoso.com", "d", false),
+            directory.key("xn--mnchen-3ya.example", "e", true),
         ])
         .unwrap();
         let check = |author: &str, expected: &[&str]| {
@@ -176,7 +182,20 @@ mod tests {
         check("shop.contoso.com", &["c"]);
         check("a.shop.contoso.com", &["c"]);
         check("new.contoso.com", &["a", "b"]);
-        for foreign in ["com", "", "fabrikam.com", "xcontoso.com", "contoso.com.evil.example"] {
+        for munich in
+            ["xn--mnchen-3ya.example", "münchen.example", "MÜNCHEN.example.", "rathaus.münchen\u{3002}example"]
+        {
+            check(munich, &["e"]);
+        }
+        for foreign in [
+            "com",
+            "",
+            "fabrikam.com",
+            "xcontoso.com",
+            "contoso.com.evil.example",
+            "münchen",
+            "\u{2024}münchen.example.com",
+        ] {
             check(foreign, &[]);
         }
     }

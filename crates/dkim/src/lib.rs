@@ -21,7 +21,7 @@ mod tags;
 
 pub use compare::{Finding, compare};
 pub use key::{Algorithm, Key, KeyError, KeySettings, KeyWarning, PemError, PrivatePem, generate, write_new};
-pub use keys::Keys;
+pub use keys::{Keys, signers};
 pub use name::{Domain, NameError, Selector};
 pub use record::{DnsRecord, record_name};
 pub use seal::{Arrival, Sealed, Sealing};

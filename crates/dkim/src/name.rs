@@ -75,6 +75,15 @@ impl fmt::Display for Selector {
     }
 }
 
+/// In lower case, labels in other scripts as A-labels (RFC 5890 §2.3.2.1), without a last dot. `None`: it is no name.
+pub(crate) fn a_labels(name: &str) -> Option<String> {
+    let ascii = match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        false => idna::domain_to_ascii(name).ok()?,
+    };
+    Some(ascii.strip_suffix('.').map_or_else(|| ascii.clone(), str::to_owned))
+}
+
 /// The name and all above it that could be a [`Domain`]: `a.b.example`, `b.example`.
 pub(crate) fn itself_and_parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))

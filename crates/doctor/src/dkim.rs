@@ -8,7 +8,7 @@ use m365::{Cloud, DKIM_SELECTORS, DKIM_SUFFIX_SINCE_2025};
 use serde::Serialize;
 
 use crate::dns::{Answer, Dns};
-use crate::doctor::OwnSelector;
+use crate::doctor::{OwnSelector, Signature};
 use crate::domain::DomainName;
 use crate::finding::Finding;
 use crate::tags::Tags;
@@ -85,7 +85,7 @@ impl SelectorFacts {
 pub(crate) struct Expected<'a> {
     pub(crate) microsoft: bool,
     pub(crate) initial_domain: Option<&'a DomainName>,
-    pub(crate) own: &'a [OwnSelector],
+    pub(crate) own: &'a [Signature],
 }
 
 pub(crate) async fn report(dns: &Dns, domain: &DomainName, expected: &Expected<'_>) -> DkimReport {
@@ -93,10 +93,12 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName, expected: &Expected<'
     let microsofts = microsoft_selectors(dns, domain).await;
     report.findings = microsoft_findings(domain, &microsofts, expected);
     report.selectors = microsofts.into();
-    for own in expected.own {
-        let facts = facts(dns, domain, &own.selector).await;
-        report.findings.push(own_finding(domain, own, &facts));
-        report.selectors.push(facts);
+    for Signature { domain: signer, selector: own } in expected.own {
+        let facts = facts(dns, signer, &own.selector).await;
+        report.findings.push(own_finding(signer, own, &facts));
+        if signer == domain {
+            report.selectors.push(facts);
+        }
     }
     report
 }

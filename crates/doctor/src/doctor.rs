@@ -73,7 +73,7 @@ pub struct DomainQuestion {
     pub cloud: Cloud,
     /// `contoso.onmicrosoft.com`: lets the DKIM records be told beforehand.
     pub tenant_initial_domain: Option<DomainName>,
-    /// What the relay signs this domain's mail with.
+    /// Selectors of this domain that the relay signs with. What signs on its ways is looked at too, of whatever domain it is.
     pub own_selectors: Vec<OwnSelector>,
     /// Our public addresses, for PTR.
     pub addresses: Vec<IpAddr>,
@@ -147,6 +147,23 @@ impl DomainQuestion {
         self.ways.is_empty() || self.ways.iter().any(|way| matches!(way, Way::ExchangeOnline(_)))
     }
 
+    /// All that the relay signs this domain's mail with, each once.
+    fn signatures(&self) -> Vec<Signature> {
+        let own = self.own_selectors.iter().cloned();
+        let own = own.map(|selector| Signature { domain: self.domain.clone(), selector });
+        let on_its_ways = self.ways.iter().flat_map(|way| match way {
+            Way::Direct { signs, .. } => signs.as_slice(),
+            Way::ExchangeOnline(_) => &[],
+        });
+        let mut all = Vec::new();
+        for signature in own.chain(on_its_ways.cloned()) {
+            if !all.contains(&signature) {
+                all.push(signature);
+            }
+        }
+        all
+    }
+
     /// Whom SPF has to name.
     fn wanted(&self) -> Wanted {
         let mut wanted = Wanted::default();
@@ -206,7 +223,7 @@ async fn examine(dns: &Dns, question: &DomainQuestion) -> DomainReport {
     let expected = Expected {
         microsoft: question.microsoft_sends(),
         initial_domain: question.tenant_initial_domain.as_ref(),
-        own: &question.own_selectors,
+        own: &question.signatures(),
     };
     let wanted = question.wanted();
     let arriving = async {

@@ -138,7 +138,8 @@ fn wait(steps: &Steps, message: &mut Message, indices: Vec<u32>, reason: String,
         counts: false,
     };
     let results = vec![(indices, outcome)];
-    let report = AttemptReport { results, lane: LaneVerdict::Neutral, messages: 0, took_ms: 0, notes: Vec::new(), hold: None };
+    let report =
+        AttemptReport { results, lane: LaneVerdict::Neutral, messages: 0, took_ms: 0, notes: Vec::new(), hold: None };
     let terms = Terms { lane: &steps.lane, retry: &steps.context.retry, unconfirmed: steps.way.unconfirmed };
     *message = settle(message.clone(), &report, &terms, now, 0);
 }

@@ -79,9 +79,8 @@ fn not_archived(
     code: Option<String>,
 ) {
     let (id, path, client) = (message.id, &archive.forward_path, &message.origin.client);
-    let remedy = format!(
-        "look whether the mailbox exists and takes mail, or change `archive` of [[client]] \"{client}\""
-    );
+    let remedy =
+        format!("look whether the mailbox exists and takes mail, or change `archive` of [[client]] \"{client}\"");
     context.incidents.open(Incident {
         kind: IncidentKind::Message,
         about: about_archive(archive),

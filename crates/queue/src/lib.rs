@@ -21,7 +21,9 @@ pub use self::spool::{
     Body, BodyReader, BodyWriter, Counters, Filter, FinishedBody, LaneDepth, LastByte, Listing, Spool, SpoolError,
     SpoolHealth, SpoolState,
 };
-pub use self::transport::{Attempt, AttemptReport, Excess, Inquiry, Journal, LaneVerdict, Pause, RefusedSender, Throttle, Transport};
+pub use self::transport::{
+    Attempt, AttemptReport, Excess, Inquiry, Journal, LaneVerdict, Pause, RefusedSender, Throttle, Transport,
+};
 pub use id::{MessageId, MessageIdError};
 pub use outcome::{Outcome, RemoteReply};
 pub use plan::{

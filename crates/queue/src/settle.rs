@@ -473,7 +473,9 @@ mod tests {
             remote: None,
             counts: false,
         };
-        let held = |results| settled(message(2), &AttemptReport { hold: Some("grant it".to_owned()), ..report(results) }, after(1));
+        let held = |results| {
+            settled(message(2), &AttemptReport { hold: Some("grant it".to_owned()), ..report(results) }, after(1))
+        };
         let waits = held(vec![(vec![0], handed_over()), (vec![1], refused)]);
         assert_eq!(waits.hold.as_ref().map(|hold| hold.reason.as_str()), Some("grant it"));
         assert!(matches!(waits.story.last().unwrap().what, Happening::Held { .. }), "{:?}", waits.story);

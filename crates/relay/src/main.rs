@@ -2,7 +2,12 @@
 
 mod cli;
 mod devices;
+#[cfg(test)]
+#[allow(dead_code, reason = "the doctor's tests ask it more")]
+#[path = "../../doctor/tests/it/server.rs"]
+mod dns_server;
 mod notices;
+mod outlook;
 mod relay;
 mod system;
 mod watch;

@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use transport::{Refusals, SmtpSettings, SmtpTransport};
 
 use crate::notices::{QueuePost, SpoolMemory};
+use crate::outlook::Outlook;
 use crate::system::{self, SystemClock};
 use crate::watch::Watch;
 
@@ -42,6 +43,7 @@ pub(crate) struct Relay {
     inbound: JoinHandle<()>,
     manager: JoinHandle<()>,
     alerts: [JoinHandle<()>; 3],
+    outlook: JoinHandle<()>,
     admin: Vec<JoinHandle<()>>,
 }
 
@@ -56,7 +58,8 @@ impl Relay {
         let keys = signing_keys(&config).await?;
         let lanes = lanes(&config, &clock, &metrics, keys.as_ref())?;
         let watch = Watch::new(&config, &lanes, Arc::new(desk.clone()), Arc::clone(&clock));
-        let refusals = Refusals::open(Arc::clone(&spool), clock.now()).await.context("cannot read which senders were refused")?;
+        let refusals =
+            Refusals::open(Arc::clone(&spool), clock.now()).await.context("cannot read which senders were refused")?;
         let settings = queue_settings(&config, transports(lanes, &Arc::new(refusals))?, Arc::new(desk.clone()));
         let (manager, handle) =
             QueueManager::new(settings, Arc::clone(&spool), Arc::clone(&clock), Arc::clone(&metrics));
@@ -94,6 +97,8 @@ impl Relay {
             tokio::spawn(until_end(watch_keys(keys, stop_alerts.clone()), ended.clone().drop_guard())),
             tokio::spawn(until_end(telling, ended.clone().drop_guard())),
         ];
+        // No guard: should it fail, mail goes on.
+        let outlook = tokio::spawn(watch_domains(Outlook::new(&config), stop_alerts.clone()));
         let manager = tokio::spawn(until_end(manager.run(stop_queue.clone()), ended.clone().drop_guard()));
         let taking = take_mail(inbound, stop_inbound.clone(), listening);
         let inbound = tokio::spawn(until_end(taking, ended.clone().drop_guard()));
@@ -109,6 +114,7 @@ impl Relay {
             inbound,
             manager,
             alerts,
+            outlook,
             admin,
         })
     }
@@ -129,6 +135,7 @@ impl Relay {
         for task in self.alerts {
             task.await.context("the alerts failed")?;
         }
+        let _ = self.outlook.await;
         self.stop_admin.cancel();
         for server in self.admin {
             let _ = server.await;
@@ -230,6 +237,13 @@ async fn watch_keys(keys: Option<Arc<Keys>>, stop: CancellationToken) {
         }
     };
     stop.run_until_cancelled(look).await;
+}
+
+/// Logs what is wrong with sender domains.
+async fn watch_domains(outlook: Option<Outlook<doctor::Doctor>>, stop: CancellationToken) {
+    if let Some(outlook) = outlook {
+        outlook.run(stop).await;
+    }
 }
 
 type Lanes = Vec<(LaneName, SmtpSettings)>;

@@ -78,7 +78,8 @@ impl Endpoints {
              credential = {{ client_id = {client_id}, client_secret = {{ file = {secret} }} }}\n\
              mailbox = [{{ address = {mailbox}, granted = [{senders}] }}]\n\
              path = [{{ kind = \"submission\", mailbox = {mailbox} }}]\n\
-             endpoints = {{ login = {login}, submission = {submission}, ca = {ca} }}\n",
+             endpoints = {{ login = {login}, submission = {submission}, ca = {ca} }}\n\n\
+             [dns]\nwarn = false\n",
             data_dir = toml_string(&data_dir.to_string_lossy()),
             listen = text(&listen.to_string()),
             senders = senders.join(", "),

@@ -35,7 +35,8 @@ const MOST_TRANSACTIONS: usize = 16;
 /// Why recipients wait for the next attempt.
 const NOT_GRANTED: &str = "waits for a transaction of its own: not all recipients fit into those of this attempt";
 const REFUSED: &str = "waits with the other recipients: what refused them would refuse these";
-const TRIED_BY_ANOTHER: &str = "waits for another message of this sender, which tries whether the mailbox may send as it";
+const TRIED_BY_ANOTHER: &str =
+    "waits for another message of this sender, which tries whether the mailbox may send as it";
 const BROKEN: &str = "waits for another connection: the one with the other recipients broke";
 
 /// See the head of this file.
@@ -258,9 +259,7 @@ impl<'a> Run<'a> {
         let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
         let (reverse_path, mut foreign) = match (&decision, &self.message.reverse_path) {
             // What an archive cannot take comes back to nobody who sent it.
-            (_, _) if archive => {
-                (identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox), Vec::new())
-            }
+            (_, _) if archive => (identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox), Vec::new()),
             (Decision::Rewrite { to, .. }, ReversePath::Mailbox(_)) => (ReversePath::Mailbox(to.clone()), Vec::new()),
             (_, path) => (path.clone(), path.mailbox().cloned().into_iter().collect()),
         };
@@ -474,7 +473,8 @@ impl<'a> Run<'a> {
             }
             Ok(SentAs { decision: Decision::Rewrite { to, .. }, .. }) => {
                 let reason = format!("{words}; it goes once more, as {to}");
-                let outcome = Outcome::Deferred { reason, hint: None, not_before: Some(now), remote: None, counts: false };
+                let outcome =
+                    Outcome::Deferred { reason, hint: None, not_before: Some(now), remote: None, counts: false };
                 self.report.add(recipients, outcome);
             }
             _ => self.report.add(recipients, outcome),

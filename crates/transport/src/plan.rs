@@ -50,7 +50,15 @@ pub(crate) fn plan(sent: Sent<'_>, recipients: Vec<u32>, offered: &Extensions, h
         Ok(body) => body,
         Err(lack) => {
             let refused = vec![(recipients, lack.outcome())];
-            return Plan { stand_in: false, reverse_path, send: Vec::new(), refused, smtputf8: false, body: BodyType::SevenBit, size };
+            return Plan {
+                stand_in: false,
+                reverse_path,
+                send: Vec::new(),
+                refused,
+                smtputf8: false,
+                body: BodyType::SevenBit,
+                size,
+            };
         }
     };
     let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !is_ascii(&one.forward_path));
@@ -114,16 +122,17 @@ impl Plan {
     ) -> Vec<String> {
         let dsn = if offered.dsn && !self.stand_in { Vec::new() } else { dsn_asked(message, recipients) };
         let body = match (message.body, self.body) {
-            (BodyType::BinaryMime, _) => Some("BODY=BINARYMIME left out: the message goes as text, encoded where it must be"),
+            (BodyType::BinaryMime, _) => {
+                Some("BODY=BINARYMIME left out: the message goes as text, encoded where it must be")
+            }
             (BodyType::EightBitMime, BodyType::SevenBit) => Some("BODY=8BITMIME left out: the message is 7-bit"),
             _ => None,
         };
         let smtputf8 = (message.smtputf8 && !self.smtputf8).then_some("SMTPUTF8 left out: nothing there needs it");
-        let reports = (!dsn.is_empty())
-            .then(|| match self.stand_in {
-                true => format!("{} left out: what {host} reports would go to the mailbox", dsn.join(", ")),
-                false => format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")),
-            });
+        let reports = (!dsn.is_empty()).then(|| match self.stand_in {
+            true => format!("{} left out: what {host} reports would go to the mailbox", dsn.join(", ")),
+            false => format!("{} left out: {host} does not offer DSN, so reports may not come", dsn.join(", ")),
+        });
         let wide = |index: &u32| recipient(message, *index).is_some_and(|one| !original_is_ascii(one));
         let original = (offered.dsn && !self.smtputf8 && recipients.iter().any(wide))
             .then_some("ORCPT left out where it is not ASCII: the message goes without SMTPUTF8");
@@ -219,7 +228,9 @@ fn body_type(eight_bit: bool, offered: &Extensions, host: &str) -> Result<BodyTy
         (true, true) => Ok(BodyType::EightBitMime),
         (true, false) => Err(Lack {
             status: EnhancedStatus::new(5, 6, 3),
-            reason: format!("the message has 8-bit characters that cannot be encoded, and {host} does not offer 8BITMIME"),
+            reason: format!(
+                "the message has 8-bit characters that cannot be encoded, and {host} does not offer 8BITMIME"
+            ),
             hint: "The sending program must encode it (quoted-printable or base64), or the next hop be replaced.",
         }),
     }

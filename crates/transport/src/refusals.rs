@@ -178,7 +178,8 @@ impl Refusals {
         let value = serde_json::to_string(&refused).ok();
         known.insert(pair.clone(), refused);
         let gone = (known.len() > PAIRS).then(|| known.iter().filter(|(other, _)| **other != pair));
-        let gone = gone.and_then(|others| others.min_by_key(|(_, refused)| refused.until).map(|(pair, _)| pair.clone()));
+        let gone =
+            gone.and_then(|others| others.min_by_key(|(_, refused)| refused.until).map(|(pair, _)| pair.clone()));
         gone.iter().for_each(|pair| drop(known.remove(pair)));
         let changes = std::iter::once((pair, value)).chain(gone.map(|pair| (pair, None)));
         self.store(changes.collect())
@@ -300,9 +301,8 @@ mod tests {
     async fn a_refusal_holds_for_a_day_then_for_two_and_ends_when_mail_is_taken() {
         let (refusals, relay, sender) =
             (Refusals::forgetful(), mailbox("relay@contoso.test"), mailbox("Printer@contoso.test"));
-        let refused = |hours| {
-            refusals.refused(&asking(&relay, hours), &mailbox("printer@CONTOSO.test"), false).is_some()
-        };
+        let refused =
+            |hours| refusals.refused(&asking(&relay, hours), &mailbox("printer@CONTOSO.test"), false).is_some();
         assert!(!refused(0));
         refusals.note_refused(&asking(&relay, 0), &sender, false, ("554 5.2.252", "grant it")).await;
         assert!(refused(23) && !refused(24));
@@ -373,6 +373,8 @@ mod tests {
         drop(first);
         assert_eq!(second.await.unwrap_err(), Duration::ZERO);
         assert!(refusals.turn(&asking, &sender).await.is_ok());
-        assert!(lock(&refusals.turns).is_empty() || Arc::strong_count(lock(&refusals.turns).values().next().unwrap()) == 1);
+        assert!(
+            lock(&refusals.turns).is_empty() || Arc::strong_count(lock(&refusals.turns).values().next().unwrap()) == 1
+        );
     }
 }

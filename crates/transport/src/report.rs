@@ -33,7 +33,14 @@ impl Notes {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { results: Vec::new(), lane: LaneVerdict::Neutral, messages: 0, notes: Notes::default(), ended: false, hold: None }
+        Self {
+            results: Vec::new(),
+            lane: LaneVerdict::Neutral,
+            messages: 0,
+            notes: Notes::default(),
+            ended: false,
+            hold: None,
+        }
     }
 
     /// Recipients with the same outcome are named together.

@@ -1,6 +1,7 @@
 //! Keys for DKIM signatures: there, usable, each with a record of its own, and for domains whose mail comes through here.
 
 use ::dkim::{Algorithm, Domain, Key, KeyError, KeySettings};
+use doctor::DomainName;
 
 use crate::check::Checker;
 use crate::problem::Place;
@@ -8,15 +9,17 @@ use crate::read::At;
 use crate::written::{Dkim, File, Tenant};
 
 /// A key that was read, and where its entry stands.
-struct Usable {
-    settings: KeySettings,
+pub(super) struct Usable {
+    pub(super) settings: KeySettings,
     algorithm: Algorithm,
+    /// The TXT record that belongs to it.
+    pub(super) record: String,
     place: Place,
 }
 
 impl Checker<'_> {
     /// In the order of the file.
-    pub(super) fn dkim(&mut self, file: &File) -> Vec<KeySettings> {
+    pub(super) fn dkim(&mut self, file: &File) -> Vec<Usable> {
         let written = &file.dkim.value;
         self.each_record_has_one_key(written);
         let keys: Vec<_> = written.iter().filter_map(|key| self.key(&key.value, &file.tenant.value)).collect();
@@ -24,7 +27,7 @@ impl Checker<'_> {
         if !file.dkim.is_unread() && keys.len() == written.len() {
             self.ed25519_does_not_sign_alone(&keys);
         }
-        keys.into_iter().map(|key| key.settings).collect()
+        keys
     }
 
     fn each_record_has_one_key(&mut self, keys: &[At<Dkim>]) {
@@ -54,7 +57,7 @@ impl Checker<'_> {
                 if let Some(warning) = warning {
                     self.sink.warn(file.place, warning.to_string(), warning.remedy());
                 }
-                Some(Usable { settings, algorithm: key.algorithm(), place: written.place })
+                Some(Usable { settings, algorithm: key.algorithm(), record: key.record().value, place: written.place })
             }
             Err(error) => {
                 self.sink.error(file.place, error.to_string(), remedy(&error, &settings.domain));
@@ -65,9 +68,7 @@ impl Checker<'_> {
 
     fn mail_of_it_comes_through_here(&mut self, domain: &At<Domain>, tenants: &[At<Tenant>]) {
         let domains = tenants.iter().flat_map(|tenant| tenant.value.domains.iter()).flat_map(|domains| &domains.value);
-        let signed = |own: &str| {
-            own.strip_suffix(domain.value.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
+        let signed = |own: &str| DomainName::parse(own).is_ok_and(|own| own.is_in(domain.value.as_str()));
         // Where tenants could not be read their domains are not known.
         if !tenants.is_empty() && !domains.into_iter().any(|own| signed(&own.value.0)) {
             let what = format!("neither {} nor a domain below it is in any tenant's `domains`", domain.value);

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use doctor::{DomainName, Way};
+use doctor::{DomainName, OwnSelector, Signature, Way};
 use m365::Cloud;
 use transport::SmtpKind;
 
 use crate::check::Checker;
+use crate::check::dkim::Usable;
 use crate::config::{DnsSettings, SenderDomain};
 use crate::read::At;
 use crate::written::{Dns, File, Path, Tenant};
@@ -53,35 +54,54 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// In the order of the file. A name that cannot stand in the DNS is left out: nothing can be asked about it.
-pub(super) fn sender_domains(file: &File) -> Vec<SenderDomain> {
-    file.tenant.value.iter().flat_map(|tenant| of_a_tenant(&tenant.value)).collect()
+pub(super) fn sender_domains(file: &File, keys: &[Usable]) -> Vec<SenderDomain> {
+    file.tenant.value.iter().flat_map(|tenant| of_a_tenant(&tenant.value, keys)).collect()
 }
 
-fn of_a_tenant(tenant: &Tenant) -> Vec<SenderDomain> {
+fn of_a_tenant(tenant: &Tenant, keys: &[Usable]) -> Vec<SenderDomain> {
     let cloud = tenant.cloud.value.0;
-    let mut ways: Vec<Way> = Vec::new();
-    for way in tenant.path.value.iter().filter_map(|path| way(&path.value, cloud)) {
-        if !ways.contains(&way) {
-            ways.push(way);
-        }
-    }
     let of = |domain: DomainName| SenderDomain {
+        ways: ways(tenant, cloud, &signatures(&domain, keys)),
         domain,
         tenant: tenant.name.as_ref().map(|name| name.value.0.clone()).unwrap_or_default(),
         cloud,
         initial_domain: initial_domain(tenant, cloud),
-        ways: ways.clone(),
     };
     let written = tenant.domains.iter().flat_map(|domains| &domains.value);
     written.filter_map(|domain| DomainName::parse(&domain.value.0).ok()).map(of).collect()
 }
 
+/// In the order of the paths, none twice.
+fn ways(tenant: &Tenant, cloud: Cloud, signs: &[Signature]) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for way in tenant.path.value.iter().filter_map(|path| way(&path.value, cloud, signs)) {
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    ways
+}
+
 /// What receivers see of a path. A smart host's own address stands nowhere in the file.
-fn way(path: &Path, cloud: Cloud) -> Option<Way> {
+fn way(path: &Path, cloud: Cloud, signs: &[Signature]) -> Option<Way> {
     Some(match path.kind.as_ref()?.value.0 {
         SmtpKind::Submission => Way::ExchangeOnline(cloud),
-        SmtpKind::Smarthost => Way::Direct { address: None, signs: Vec::new() },
+        SmtpKind::Smarthost => Way::Direct { address: None, signs: signs.to_vec() },
     })
+}
+
+/// What the relay signs a domain's mail with where it is the last to touch it.
+fn signatures(domain: &DomainName, keys: &[Usable]) -> Vec<Signature> {
+    let that_sign = |domain: &str| {
+        let keys = keys.iter().filter(|key| key.settings.sign && key.settings.domain.as_str() == domain);
+        keys.filter_map(signature).collect()
+    };
+    ::dkim::signers(domain.as_str(), that_sign)
+}
+
+fn signature(key: &Usable) -> Option<Signature> {
+    let selector = OwnSelector { selector: key.settings.selector.to_string(), value: Some(key.record.clone()) };
+    Some(Signature { domain: DomainName::parse(key.settings.domain.as_str()).ok()?, selector })
 }
 
 /// Wherever the file happens to name it.

@@ -297,7 +297,6 @@ impl NextHop {
         }
     }
 
-
     fn breakers(&self, tenant: &str, mailbox: Option<&Mailbox>) -> Vec<BreakerName> {
         let address = match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),

@@ -45,7 +45,8 @@ impl Checker<'_> {
         if let Some(to) = &*client.rewrite_to {
             if let Some(lane) = lanes.find(|lane| !lane.identity.may_send_as(&to.value.0)) {
                 let mailbox = lane.identity.mailbox.as_ref().map(Mailbox::to_string).unwrap_or_default();
-                let what = format!("`rewrite_to` is {}, but {mailbox} is not known to be allowed to send as it", to.value.0);
+                let what =
+                    format!("`rewrite_to` is {}, but {mailbox} is not known to be allowed to send as it", to.value.0);
                 let remedy = format!(
                     "name it in the tenant: mailbox = [{{ address = \"{mailbox}\", granted = [\"{}\"] }}]",
                     to.value.0
@@ -94,6 +95,11 @@ fn takes_mail(lane: &Lane, chosen: Option<&LaneName>, tenants: &Tenants) -> bool
     let Some((pool, _)) = tenants.plan.lane(&lane.name) else { return false };
     match chosen {
         Some(chosen) => pool.name == *chosen,
-        None => tenants.plan.pools.iter().find(|first| first.tenant == pool.tenant).is_some_and(|first| first.name == pool.name),
+        None => tenants
+            .plan
+            .pools
+            .iter()
+            .find(|first| first.tenant == pool.tenant)
+            .is_some_and(|first| first.name == pool.name),
     }
 }

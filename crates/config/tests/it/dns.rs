@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use doctor::{DomainName, Way};
+use dkim::{Algorithm, Key, generate, write_new};
+use doctor::{DomainName, OwnSelector, Signature, Way};
 use m365::Cloud;
 
 use crate::{TEN_LINES, directory, parse};
@@ -62,4 +63,32 @@ fn a_question_knows_cloud_initial_domain_ways_and_addresses() {
     assert_eq!(question.addresses, ["203.0.113.10".parse::<IpAddr>().unwrap()]);
     let unknown = config.question(name("fabrikam.com"));
     assert_eq!((unknown.cloud, unknown.ways, unknown.tenant_initial_domain), (Cloud::GccHigh, Vec::new(), None));
+}
+
+#[test]
+fn a_smart_hosts_way_knows_the_keys_that_sign_and_exchange_onlines_does_not() {
+    let dir = directory();
+    for file in ["a.pem", "next.pem", "shop.pem"] {
+        write_new(&dir.path().join(file), &generate(Algorithm::RsaSha256, 2048).unwrap()).unwrap();
+    }
+    let entry = |domain: &str, selector: &str, more: &str| {
+        format!("[[dkim]]\ndomain = \"{domain}\"\nselector = \"{selector}\"\nkey = \"{selector}.pem\"\n{more}\n")
+    };
+    let text = TEN_LINES
+        .replace("domains = [\"contoso.com\"]", "domains = [\"contoso.com\", \"x.contoso.com\", \"shop.contoso.com\"]")
+        .replace("relay@contoso.com\" }]", "relay@contoso.com\" }, { kind = \"smarthost\", address = \"h.example\" }]")
+        + &entry("contoso.com", "a", "")
+        + &entry("contoso.com", "next", "sign = false")
+        + &entry("shop.contoso.com", "shop", "");
+    let config = parse(&text, dir.path()).unwrap();
+    let signature = |at: usize| {
+        let (key, _) = Key::read(&config.dkim[at]).unwrap();
+        let selector = OwnSelector { selector: key.selector().to_string(), value: Some(key.record().value) };
+        Signature { domain: name(key.domain().as_str()), selector }
+    };
+    for (domain, signer) in [("contoso.com", 0), ("x.contoso.com", 0), ("shop.contoso.com", 2)] {
+        let direct = Way::Direct { address: None, signs: vec![signature(signer)] };
+        let expected = [Way::ExchangeOnline(Cloud::Worldwide), direct];
+        assert_eq!(config.question(name(domain)).ways, expected, "{domain}");
+    }
 }

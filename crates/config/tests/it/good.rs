@@ -190,11 +190,16 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(config::admin_socket(&file).unwrap(), dir.path().join("run/admin.sock"));
     let config = parse(&TEN_LINES.replace("{ file = \"secret\" }", "{ file = \"./secret\" }"), dir.path()).unwrap();
     config
-        .transports(|application| {
-            let entra::Credential::ClientSecret(Secret::File(path)) = &application.credential else { panic!("a file") };
-            assert_eq!(*path, dir.path().join("./secret"));
-            Err::<entra::TokenSource, _>(())
-        }, None)
+        .transports(
+            |application| {
+                let entra::Credential::ClientSecret(Secret::File(path)) = &application.credential else {
+                    panic!("a file")
+                };
+                assert_eq!(*path, dir.path().join("./secret"));
+                Err::<entra::TokenSource, _>(())
+            },
+            None,
+        )
         .unwrap_err();
 }
 
@@ -216,15 +221,18 @@ fn an_application_is_asked_for_once_with_the_values_of_its_tenant() {
     let text = FULL.replacen("\n[[tenant]]\nname = \"local\"", second, 1);
     let config = parse(&text, dir.path()).unwrap();
     assert_eq!(config.lanes.iter().filter(|lane| matches!(lane.auth, LaneAuth::Token { .. })).count(), 2);
-    let stopped = config.transports(|application| {
-        seen.push((
-            application.authority.clone(),
-            application.tenant.clone(),
-            application.scope.clone(),
-            application.ca.clone(),
-        ));
-        Err::<entra::TokenSource, _>("enough")
-    }, None);
+    let stopped = config.transports(
+        |application| {
+            seen.push((
+                application.authority.clone(),
+                application.tenant.clone(),
+                application.scope.clone(),
+                application.ca.clone(),
+            ));
+            Err::<entra::TokenSource, _>("enough")
+        },
+        None,
+    );
     assert_eq!(stopped.unwrap_err(), "enough");
     let ca = Some(dir.path().join("ca.pem"));
     let scope = "https://outlook.office365.us/.default";

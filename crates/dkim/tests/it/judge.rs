@@ -1,4 +1,6 @@
-//! mail-auth as the judge, with the records in memory: it never asks the DNS.
+//! mail-auth as the judge, with the records in memory: it never asks the DNS. The relay's tests ask it too.
+//!
+//! Records are pairs of name and value.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -10,19 +12,18 @@ use std::time::Instant;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
-use posthouse_dkim::DnsRecord;
 
 /// Answers to TXT questions by full name with its last dot.
 struct Published(HashMap<Box<str>, Txt>);
 
 impl Published {
-    fn new(records: &[DnsRecord]) -> Self {
-        let entry = |record: &DnsRecord| {
-            let answer = match DomainKey::parse(record.value.as_bytes()) {
+    fn new(records: &[(String, String)]) -> Self {
+        let entry = |(name, value): &(String, String)| {
+            let answer = match DomainKey::parse(value.as_bytes()) {
                 Ok(key) => Txt::DomainKey(Arc::new(key)),
                 Err(error) => Txt::Error(error),
             };
-            (format!("{}.", record.name).into(), answer)
+            (format!("{name}.").into(), answer)
         };
         Self(records.iter().map(entry).collect())
     }
@@ -47,7 +48,7 @@ impl ResolverCache<Box<str>, Txt> for Published {
 }
 
 /// The verdict on each signature: `selector pass`, or `selector` and what is wrong.
-pub(crate) fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
+pub(crate) fn verdicts(message: &[u8], records: &[(String, String)]) -> Vec<String> {
     let published = Published::new(records);
     let parsed = AuthenticatedMessage::parse(message).unwrap();
     let outputs = at_once(judge().verify_dkim(Parameters::new(&parsed).with_txt_cache(&published)));
@@ -62,7 +63,7 @@ pub(crate) fn verdicts(message: &[u8], records: &[DnsRecord]) -> Vec<String> {
 }
 
 /// The verdict on the ARC chain: `pass` with the number of sets, or what is wrong.
-pub(crate) fn chain_verdict(message: &[u8], records: &[DnsRecord]) -> String {
+pub(crate) fn chain_verdict(message: &[u8], records: &[(String, String)]) -> String {
     let published = Published::new(records);
     let parsed = AuthenticatedMessage::parse(message).unwrap();
     let output = at_once(judge().verify_arc(Parameters::new(&parsed).with_txt_cache(&published)));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use posthouse_dkim::{LONGEST_SECTION, SignError};
 
+use crate::dkimpy;
 use crate::judge::verdicts;
 use crate::site::{NOW, Site};
 
@@ -166,5 +167,26 @@ proptest! {
         let fields = Site::contoso().fields(section.as_bytes(), body.as_bytes().chunks(cut)).unwrap();
         let message = [&fields, section.as_bytes(), b"\r\n", body.as_bytes()].concat();
         prop_assert_eq!(verify(&message), PASS, "{:?}", String::from_utf8(message));
+    }
+}
+
+#[test]
+fn dkimpy_verifies_what_we_sign_and_notices_changes() {
+    if !dkimpy::installed() {
+        return;
+    }
+    let site = Site::contoso();
+    let long = "Zeile  um Zeile \t\r\n\r\n".repeat(3000);
+    for (section, body) in [
+        ("From: anna@contoso.test\r\n", ""),
+        ("From: anna@contoso.test\r\nSubject: a\r\n\tb  c \r\nTo: x\r\nTo: y\r\n", " a\r\n\r\n b\tc \r\n\r\n \r\n"),
+        ("Subject : x\r\nFrom : anna@contoso.test\r\nReferences: <1@x>\r\n <2@x>\r\nDate: d\r\n", "ohne Zeilenende"),
+        ("From: anna@contoso.test\r\nCc: grüße\r\n", &long),
+    ] {
+        let message = site.signed(section, body);
+        assert_eq!(dkimpy::verdicts(&message, &site.records()), ["pass", "pass"], "{section:?} {body:?}");
+        let longer = [&message, &b"x"[..]].concat();
+        let verdicts = dkimpy::verdicts(&longer, &site.records());
+        assert!(verdicts.len() == 2 && verdicts.iter().all(|v| v.starts_with("fail")), "{verdicts:?}");
     }
 }

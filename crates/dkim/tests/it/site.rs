@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use posthouse_dkim::{Algorithm, DnsRecord, Key, KeySettings, Keys, SignError, Signing, generate};
+use posthouse_dkim::{Algorithm, KeySettings, Keys, SignError, Signing, generate};
 use tempfile::TempDir;
 
 pub(crate) struct Site {
@@ -42,8 +42,10 @@ impl Site {
         Self { keys: Keys::load(&settings).unwrap(), _directory: directory }
     }
 
-    pub(crate) fn records(&self) -> Vec<DnsRecord> {
-        self.keys.all().iter().map(|key: &std::sync::Arc<Key>| key.record()).collect()
+    /// Name and value of each.
+    pub(crate) fn records(&self) -> Vec<(String, String)> {
+        let records = self.keys.all().into_iter().map(|key| key.record());
+        records.map(|record| (record.name, record.value)).collect()
     }
 
     pub(crate) fn signing(&self) -> Signing {

@@ -5,6 +5,7 @@ top: "pass" or "fail", with the reason; and a line for the ARC chain, if there i
 """
 import base64
 import json
+import re
 import sys
 
 import dkim
@@ -18,8 +19,8 @@ def dnsfunc(name, timeout=5):
     return records.get(name.decode() if isinstance(name, bytes) else name)
 
 
-count = message.split(b"\r\n\r\n", 1)[0].lower().count(b"dkim-signature:")
-for index in range(count):
+header = message.split(b"\r\n\r\n", 1)[0]
+for index in range(len(re.findall(rb"(?mi)^dkim-signature[ \t]*:", header))):
     try:
         print("pass" if dkim.DKIM(message, minkey=1024).verify(idx=index, dnsfunc=dnsfunc) else "fail")
     except Exception as error:

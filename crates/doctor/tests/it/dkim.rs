@@ -1,6 +1,6 @@
 //! DKIM: both of Microsoft's forms, our own selectors, and each way to break them.
 
-use posthouse_doctor::{DkimReport, OwnSelector, Severity, TargetForm, Way};
+use posthouse_doctor::{DkimReport, OwnSelector, Severity, Signature, TargetForm, Way};
 
 use crate::world::{World, find, ids, name, nth, question, remedied, worlds};
 
@@ -108,4 +108,24 @@ async fn where_microsoft_does_not_send_its_selectors_are_a_note() {
     question.ways = vec![Way::Direct { address: None, signs: Vec::new() }];
     let report = World::new("").await.report(&question).await;
     assert_eq!(find(&report.dkim.findings, "dkim-missing").severity, Severity::Note);
+}
+
+#[tokio::test]
+async fn a_key_of_the_domain_above_that_signs_on_a_way_is_looked_at_where_it_is() {
+    let zone = "s._domainkey.d.test TXT v=DKIM1; k=ed25519; p=11qYAYKx";
+    let selector = OwnSelector { selector: "s".to_owned(), value: Some("v=DKIM1; k=ed25519; p=11qYAYKx".to_owned()) };
+    let signs = vec![Signature { domain: name("d.test"), selector: selector.clone() }];
+    let way = Way::Direct { address: None, signs };
+    for (domain, own, selectors) in [
+        ("x.d.test", Vec::new(), 2),
+        // Named twice, looked at once.
+        ("d.test", vec![selector], 3),
+    ] {
+        let mut question = question(domain);
+        question.own_selectors = own;
+        question.ways = vec![way.clone(), way.clone()];
+        let report = World::new(zone).await.report(&question).await;
+        assert_eq!(ids(&report.dkim.findings), ["dkim-missing", "dkim-own-ok"], "{domain}");
+        assert_eq!(report.dkim.selectors.len(), selectors, "{domain}");
+    }
 }

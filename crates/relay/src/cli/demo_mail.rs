@@ -54,6 +54,9 @@ path = [{{ kind = "submission", mailbox = "relay@contoso.test" }}]
 
 [queue]
 retry = ["2s", "5s", "15s", "1m"]
+
+[dns]
+warn = false
 "#,
         port = submission.port()
     )

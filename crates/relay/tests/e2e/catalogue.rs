@@ -177,7 +177,8 @@ impl Bench {
     }
 
     async fn attempt(&self, settings: SmtpSettings) -> AttemptReport {
-        let transport = SmtpTransport::new(settings, Catalogue::builtin(), Arc::new(transport::Refusals::forgetful())).unwrap();
+        let transport =
+            SmtpTransport::new(settings, Catalogue::builtin(), Arc::new(transport::Refusals::forgetful())).unwrap();
         let attempt = Attempt { message: &self.message, recipients: vec![0], transactions: 1, journal: &NoJournal };
         let body = self.spool.body(self.message.id).await.unwrap();
         transport.attempt(attempt, body, self.clock.now()).await

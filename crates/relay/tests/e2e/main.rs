@@ -14,10 +14,15 @@ mod clients;
 mod command_line;
 mod crash;
 mod demo;
+#[path = "../../../dkim/tests/it/dkimpy.rs"]
+mod dkimpy;
+mod domain;
 mod explain;
 mod figures;
 mod full_disk;
 mod harness;
+#[path = "../../../dkim/tests/it/judge.rs"]
+mod judge;
 mod mending;
 mod operators;
 mod refusals;
@@ -25,6 +30,7 @@ mod relaying;
 mod reports;
 mod seen_from_outside;
 mod senders;
+mod signing;
 mod stopping;
 mod trying;
 mod unconfirmed;

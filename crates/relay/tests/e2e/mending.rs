@@ -48,7 +48,8 @@ fn a_well_formed_message_passes_octet_for_octet() {
     let sink = Sink::start();
     let (_directory, relay) = relay(&sink, "");
     let stuffed = SOUND.replace("\r\n.", "\r\n..");
-    let reply = Session::open(relay.address(0)).mail("printer@contoso.test", &["anna@example.test"], stuffed.trim_end());
+    let reply =
+        Session::open(relay.address(0)).mail("printer@contoso.test", &["anna@example.test"], stuffed.trim_end());
     assert!(reply.starts_with("250 "), "{reply}");
     let taken = sink.wait_for(1);
     assert_eq!(below_the_trace(&taken[0].content), SOUND);
@@ -68,8 +69,13 @@ fn what_a_device_leaves_out_is_put_in_what_is_forged_is_taken_out_and_the_story_
     let taken = sink.wait_for(1)[0].content.clone();
     relay.drained();
     let id = id_in(&reply);
-    for part in ["From: <printer@contoso.test>\r\n", "Date: ", &format!("Message-ID: <{id}@relay.contoso.test>"), "MIME-Version: 1.0\r\n", "one=0A"]
-    {
+    for part in [
+        "From: <printer@contoso.test>\r\n",
+        "Date: ",
+        &format!("Message-ID: <{id}@relay.contoso.test>"),
+        "MIME-Version: 1.0\r\n",
+        "one=0A",
+    ] {
         assert!(taken.contains(part), "{part}: {taken}");
     }
     assert!(!taken.contains("Bcc") && !taken.to_lowercase().contains("x-ms-exchange-organization"), "{taken}");
@@ -117,15 +123,23 @@ fn a_client_can_be_rewritten_and_get_header_fields_of_its_own() {
 
 #[test]
 fn the_copy_for_an_archive_has_a_transaction_of_its_own_and_its_fate_is_an_operators_affair() {
-    let sink = Sink::scripted(|line| line.contains("journal@contoso.test").then(|| "550 5.1.1 no such user".to_owned()));
+    let sink =
+        Sink::scripted(|line| line.contains("journal@contoso.test").then(|| "550 5.1.1 no such user".to_owned()));
     let (_directory, relay) = relay(&sink, "archive = \"journal@contoso.test\"");
     let reply = Session::open(relay.address(0)).mail("printer@contoso.test", &["anna@example.test"], SOUND.trim_end());
     assert!(reply.starts_with("250 "), "{reply}");
     sink.wait_for(1);
     let counters = relay.drained();
-    assert_eq!((&counters["accepted"], &counters["handed_over"], &counters["bounced"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&counters["accepted"], &counters["handed_over"], &counters["bounced"]),
+        (&2.into(), &1.into(), &1.into())
+    );
     let taken = sink.taken();
-    assert_eq!((taken.len(), taken[0].to.as_slice()), (1, &["anna@example.test".to_owned()][..]), "no report to the sender");
+    assert_eq!(
+        (taken.len(), taken[0].to.as_slice()),
+        (1, &["anna@example.test".to_owned()][..]),
+        "no report to the sender"
+    );
     eventually("an operator is told", || relay.log.text().contains("the archive <journal@contoso.test>").then_some(()));
 
     let sink = Sink::start();
@@ -134,7 +148,10 @@ fn the_copy_for_an_archive_has_a_transaction_of_its_own_and_its_fate_is_an_opera
     assert!(session.mail("printer@contoso.test", &["anna@example.test"], SOUND.trim_end()).starts_with("250 "));
     let mut taken = sink.wait_for(2);
     taken.sort_by_key(|taken| taken.to.clone());
-    assert_eq!((taken[0].from.as_str(), taken[0].to.as_slice()), ("printer@contoso.test", &["anna@example.test".to_owned()][..]));
+    assert_eq!(
+        (taken[0].from.as_str(), taken[0].to.as_slice()),
+        ("printer@contoso.test", &["anna@example.test".to_owned()][..])
+    );
     assert_eq!((taken[1].from.as_str(), taken[1].to.as_slice()), ("", &["journal@contoso.test".to_owned()][..]));
     // Neither a message to the archive itself nor one with the null reverse-path is copied.
     assert!(session.mail("printer@contoso.test", &["journal@contoso.test"], SOUND.trim_end()).starts_with("250 "));

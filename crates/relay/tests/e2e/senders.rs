@@ -145,7 +145,8 @@ fn a_client_cannot_send_as_somebody_else_by_its_header_section() {
         assert!(reply.starts_with("550 5.7.1 ") && reply.contains("senders"), "{header}: {reply}");
     }
     // Fields that nobody can read with certainty do not leave: the reverse-path stands in their place.
-    for header in ["From: printer@contoso.test\r\nFrom: boss@contoso.test", "From: <boss@contoso.test", "X-From: none"] {
+    for header in ["From: printer@contoso.test\r\nFrom: boss@contoso.test", "From: <boss@contoso.test", "X-From: none"]
+    {
         let content = format!("{header}\r\nSubject: pay\r\n\r\nNow.");
         let reply = session.mail("printer@contoso.test", &["anna@example.test"], &content);
         assert!(reply.starts_with("250 ") || reply.starts_with("550 5.7.1 "), "{header}: {reply}");

@@ -3,7 +3,10 @@
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
-use queue::{BodyReader, Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool, SpoolError};
+use queue::{
+    BodyReader, Clock, Message, MessageId, NewMessage, Origin, Recipient, RecipientState, RemoteReply, Spool,
+    SpoolError,
+};
 use smtp::Reply;
 
 use super::LANE;

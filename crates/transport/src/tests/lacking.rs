@@ -64,7 +64,10 @@ async fn eight_bit_content_goes_as_it_is_with_8bitmime_and_encoded_without() {
     assert_eq!(content, format!("{GREETINGS}.\r\n"));
     let (report, content) = sent(BARE, GREETINGS, |_| {}).await;
     assert_eq!(named(&report, 0), "handed over", "{report:?}");
-    assert!(content.is_ascii() && content.contains("\r\nViele Gr=C3=BC=C3=9Fe aus dem Lager in der Stadt\r\n"), "{content}");
+    assert!(
+        content.is_ascii() && content.contains("\r\nViele Gr=C3=BC=C3=9Fe aus dem Lager in der Stadt\r\n"),
+        "{content}"
+    );
     assert!(content.contains("Content-Transfer-Encoding: quoted-printable\r\n"), "{content}");
     assert!(report.notes.iter().any(|note| note.contains("quoted-printable")), "{report:?}");
     // Declared, but not so: it can go as it is.
@@ -90,7 +93,9 @@ async fn header_sections_in_utf_8_are_encoded_where_smtputf8_was_not_asked_for_o
     const UTF8: &str = "From: Grüße <printer@contoso.test>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
         Message-ID: <1@contoso.test>\r\nSubject: Tönér\r\n\r\nText\r\n";
     let without = HELLO.replace("S: 250-SMTPUTF8\n", "");
-    for (hello, asked, plain) in [(HELLO, true, false), (HELLO, false, true), (&*without, true, true), (BARE, false, true)] {
+    for (hello, asked, plain) in
+        [(HELLO, true, false), (HELLO, false, true), (&*without, true, true), (BARE, false, true)]
+    {
         let (report, content) = sent(hello, UTF8, |message| message.smtputf8 = asked).await;
         assert_eq!(named(&report, 0), "handed over", "{report:?}");
         assert_eq!(content.is_ascii(), plain, "{content}");

@@ -69,7 +69,8 @@ fn offering(auth: &str) -> String {
 async fn check(kind: SmtpKind, login: Login, scripts: &[String]) -> (String, String, queue::AttemptReport) {
     let server = Server::start(scripts).await;
     let wanted = SmtpSettings { kind, ..settings(server.address) };
-    let transport = SmtpTransport::with_login(wanted, m365::Catalogue::builtin(), Arc::new(Refusals::forgetful()), login).unwrap();
+    let transport =
+        SmtpTransport::with_login(wanted, m365::Catalogue::builtin(), Arc::new(Refusals::forgetful()), login).unwrap();
     let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
     let result = (named(&report, 0), lane(&report));
     drop(transport);
@@ -199,7 +200,8 @@ async fn proxy_failures_at_auth_pause_the_lane_at_the_third_time() {
     let play = script(&[&offering("XOAUTH2"), OLD, refused]);
     let server = Server::start(&[play.clone(), play.clone(), play]).await;
     let wanted = SmtpSettings { kind: SmtpKind::Submission, ..settings(server.address) };
-    let transport = SmtpTransport::with_login(wanted, m365::Catalogue::builtin(), Arc::new(Refusals::forgetful()), login).unwrap();
+    let transport =
+        SmtpTransport::with_login(wanted, m365::Catalogue::builtin(), Arc::new(Refusals::forgetful()), login).unwrap();
     for verdict in ["rest", "rest", "paused Mailbox 4.7.0"] {
         let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
         assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("waiting", verdict));

@@ -4,7 +4,8 @@ use queue::{Message, Outcome, RecipientState};
 
 use super::body::{Endless, Pieces};
 use super::fixture::{
-    HEADER, HELLO, TEXT, attempt, attempt_journalled, attempt_with, lane, message, named, outcome, script, settings, transport,
+    HEADER, HELLO, TEXT, attempt, attempt_journalled, attempt_with, lane, message, named, outcome, script, settings,
+    transport,
 };
 use super::journal::Notes;
 use super::server::Server;

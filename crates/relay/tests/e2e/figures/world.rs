@@ -117,7 +117,8 @@ impl World {
         };
         let transport = |(lane, settings): (LaneName, transport::SmtpSettings)| {
             let catalogue = m365::Catalogue::builtin();
-            let made = transport::SmtpTransport::new(settings, catalogue, Arc::new(transport::Refusals::forgetful())).unwrap();
+            let made =
+                transport::SmtpTransport::new(settings, catalogue, Arc::new(transport::Refusals::forgetful())).unwrap();
             (lane, Arc::new(Unhurried(made)) as Arc<dyn queue::Transport>)
         };
         config.transports(source, None).unwrap().into_iter().map(transport).collect()

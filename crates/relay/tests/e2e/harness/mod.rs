@@ -1,6 +1,7 @@
 //! Starts the binary in a directory of its own and talks to it. No fixed ports, no sleeping for a result: everything is
 //! waited for, with a generous end.
 
+pub(crate) mod dns;
 pub(crate) mod sink;
 pub(crate) mod smtp;
 
