@@ -180,7 +180,7 @@ fn dkimpy_verifies_what_we_sign_and_notices_changes() {
     for (section, body) in [
         ("From: anna@contoso.test\r\n", ""),
         ("From: anna@contoso.test\r\nSubject: a\r\n\tb  c \r\nTo: x\r\nTo: y\r\n", " a\r\n\r\n b\tc \r\n\r\n \r\n"),
-        ("Subject : x\r\nFrom : anna@contoso.test\r\nReferences: <1@x>\r\n <2@x>\r\nDate: d\r\n", "ohne Zeilenende"),
+        ("subject:x\r\nFROM: anna@contoso.test\r\nReferences: <1@x>\r\n <2@x>\r\nDate: d\r\n", "ohne Zeilenende"),
         ("From: anna@contoso.test\r\nCc: grüße\r\n", &long),
     ] {
         let message = site.signed(section, body);
