@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::SmtpTransport;
 use crate::classify;
-use crate::content::{Content, Shape, ShapeError, Stamp};
+use crate::content::{Content, Made, Shape, ShapeError, Stamp};
 use crate::open::NextHop;
 use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
@@ -256,18 +256,18 @@ impl<'a> Run<'a> {
 
     fn leaving(&self, decision: Decision, archive: bool) -> SentAs {
         let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
-        let (reverse_path, mut foreign) = match (&decision, &self.message.reverse_path) {
+        let reverse_path = match archive {
             // What an archive cannot take comes back to nobody who sent it.
-            (_, _) if archive => {
-                (identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox), Vec::new())
-            }
-            (Decision::Rewrite { to, .. }, ReversePath::Mailbox(_)) => (ReversePath::Mailbox(to.clone()), Vec::new()),
-            (_, path) => (path.clone(), path.mailbox().cloned().into_iter().collect()),
+            true => identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox),
+            false => decision.reverse_path(&self.message.reverse_path),
         };
-        match &decision {
-            Decision::Rewrite { to, .. } => foreign.push(to.clone()),
-            _ => foreign.extend(self.content.authors().identities().cloned()),
-        }
+        let mut foreign: Vec<Mailbox> = match &decision {
+            Decision::Rewrite { to, .. } => vec![to.clone()],
+            _ => {
+                let of_envelope = reverse_path.mailbox().filter(|_| !archive);
+                of_envelope.into_iter().chain(self.content.authors().identities()).cloned().collect()
+            }
+        };
         // The far side judges by the mailbox that logged in.
         match identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) {
             Some(mailbox) => foreign.retain(|sender| !sender.same_as(mailbox)),
@@ -308,21 +308,24 @@ impl<'a> Run<'a> {
             return true;
         }
         let (message, rules, settings) = (self.message, self.rules(), &self.transport.next_hop.settings);
-        let shape = Shape {
+        let made = Made {
             client: &message.origin.client,
+            rules,
+            identity: &settings.identity,
             host: &settings.hello,
-            date: message.accepted_at,
-            author: message.reverse_path.mailbox().or(settings.identity.mailbox.as_ref()),
-            rewriting: shaped.sent_as.clone().map(|to| rules.rewriting(to)),
-            edits: &rules.edits,
+            reverse_path: &message.reverse_path,
+            accepted_at: message.accepted_at,
             facts: &message.content,
             smtputf8: shaped.smtputf8,
+        };
+        let shape = Shape {
             eight_bit: shaped.eight_bit,
             stamp: settings.keys.as_deref().map(|keys| Stamp {
                 keys,
                 arrival: dkim::Arrival { server: settings.hello.clone(), user: message.origin.user.clone() },
                 now: self.now(),
             }),
+            ..Shape::new(&made, shaped.sent_as.clone())
         };
         match self.content.shape(&shape).await {
             Ok(notes) => {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use message::mime::{BodyPlan, Needs, NewEncoding, Reencoder, Survey, TopPart};
 use message::{Authors, ContentFacts, HeaderEdits, Outgoing, Rewriting, Section, outgoing};
 use queue::{BodyReader, SpoolError};
-use smtp::Mailbox;
+use smtp::{Mailbox, ReversePath};
+
+use crate::sender::{ClientRules, Identity};
 
 /// A line has no more octets (RFC 5322 §2.1.1).
 const LINE: u64 = 998;
@@ -37,6 +39,22 @@ pub(crate) struct Shape<'a> {
     pub(crate) eight_bit: bool,
     /// What it is signed with.
     pub(crate) stamp: Option<Stamp<'a>>,
+}
+
+/// What a message's shape is made of, whoever asks: an attempt, or somebody who wants to know beforehand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made<'a> {
+    /// Name of the client entry.
+    pub(crate) client: &'a str,
+    pub(crate) rules: &'a ClientRules,
+    /// Of the path.
+    pub(crate) identity: &'a Identity,
+    /// Our name.
+    pub(crate) host: &'a str,
+    pub(crate) reverse_path: &'a ReversePath,
+    pub(crate) accepted_at: jiff::Timestamp,
+    pub(crate) facts: &'a ContentFacts,
+    pub(crate) smtputf8: bool,
 }
 
 /// Signatures, where the relay is the last to touch a message.
@@ -178,10 +196,10 @@ impl Content {
             eight_bit: eight_bit || (shape.facts.eight_bit_body && shape.eight_bit),
             head: Bytes::from(octets),
         };
-        let signers = shape.stamp.as_ref().map(|stamp| Signers {
-            signing: authors.from.first().and_then(|author| stamp.keys.signing(author.mailbox.domain())),
-            sealing: stamp.keys.sealing(),
-        });
+        let signers = shape
+            .stamp
+            .as_ref()
+            .map(|stamp| Signers { signing: signing(stamp.keys, &authors), sealing: stamp.keys.sealing() });
         self.measure(signers.unwrap_or_default(), shape.stamp.as_ref()).await?;
         self.rewind();
         Ok(notes)
@@ -303,8 +321,24 @@ impl Content {
     }
 }
 
-impl Shape<'_> {
-    fn header<'a>(&'a self, id: &'a str, encoding: Option<NewEncoding>) -> message::Plan<'a> {
+impl<'s> Shape<'s> {
+    /// Of a message for a next hop that takes anything, unsigned. `sent_as`: becomes its author.
+    pub(crate) fn new(of: &Made<'s>, sent_as: Option<Mailbox>) -> Self {
+        Self {
+            client: of.client,
+            host: of.host,
+            date: of.accepted_at,
+            author: of.reverse_path.mailbox().or(of.identity.mailbox.as_ref()),
+            rewriting: sent_as.map(|to| of.rules.rewriting(to)),
+            edits: &of.rules.edits,
+            facts: of.facts,
+            smtputf8: of.smtputf8,
+            eight_bit: true,
+            stamp: None,
+        }
+    }
+
+    pub(crate) fn header<'a>(&'a self, id: &'a str, encoding: Option<NewEncoding>) -> message::Plan<'a> {
         message::Plan {
             id,
             host: self.host,
@@ -339,6 +373,11 @@ impl Signers {
             Some(dkim::Sealed::SealedBefore) | None => signature,
         })
     }
+}
+
+/// What signs a message of these authors. `None`: it goes unsigned.
+pub(crate) fn signing(keys: &dkim::Keys, authors: &Authors) -> Option<dkim::Signing> {
+    authors.from.first().and_then(|author| keys.signing(author.mailbox.domain()))
 }
 
 /// What SMTP does not carry (RFC 5321 §2.3.8, §4.5.3.1.6; RFC 5322 §2.2).

@@ -13,6 +13,7 @@ mod content;
 mod open;
 mod plan;
 mod pool;
+mod preview;
 mod recipients;
 mod refusal;
 mod refusals;
@@ -48,6 +49,7 @@ use crate::recipients::Learnt;
 use crate::tls::Tls;
 use crate::watch::Watch;
 
+pub use preview::{Leaving, Preview, Previewed, Shown, SigningKey, preview};
 pub use refusals::Refusals;
 pub use sender::{Claims, ClientRules, Clients, Decision, Identity, Keeping, Rewrite, decide};
 pub use settings::{Auth, ClientTls, SmtpKind, SmtpSettings, Timeouts};

@@ -106,6 +106,16 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// The reverse-path under which a message goes; the null one stays what it is.
+    pub(crate) fn reverse_path(&self, path: &ReversePath) -> ReversePath {
+        match (self, path) {
+            (Self::Rewrite { to, .. }, ReversePath::Mailbox(_)) => ReversePath::Mailbox(to.clone()),
+            (_, path) => path.clone(),
+        }
+    }
+}
+
 /// Who a message says it is from.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<'a> {
