@@ -122,6 +122,18 @@ impl Authorities {
     }
 }
 
+impl PeerCertificate {
+    /// What a client would prove that showed the chain in this PEM file now, by the authorities in `client_ca`.
+    pub fn read(file: &Path, client_ca: Option<&Path>, now: Timestamp) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let authorities = Authorities::load(client_ca, &provider)?;
+        let pem = std::fs::read(file).map_err(|error| TlsError::Read { path: file.to_owned(), error })?;
+        let wrong = |error| TlsError::Pem { path: file.to_owned(), what: "certificate", error };
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        authorities.judge(&chain, now).ok_or_else(|| wrong(rustls::pki_types::pem::Error::NoItemsFound))
+    }
+}
+
 fn unusable(path: &Path, error: Error) -> TlsError {
     TlsError::Authorities { path: PathBuf::from(path), error }
 }
@@ -180,6 +192,29 @@ mod tests {
             }
         }
         assert_eq!(authorities.judge(&[], at("2026-11-20")), None);
+    }
+
+    #[test]
+    fn a_certificate_in_a_file_proves_what_it_would_in_a_handshake() {
+        let made = make();
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let client_ca = write("ca.pem", &made.pem);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        pem.push_str(&base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &made.ours));
+        pem.push_str("\n-----END CERTIFICATE-----\n");
+        let (file, empty) = (write("client.pem", &pem), write("empty.pem", ""));
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let shown = PeerCertificate::read(&file, Some(&client_ca), now).unwrap();
+        assert_eq!(shown.fingerprint, Fingerprint::of(&made.ours));
+        assert_eq!((shown.names.len(), &shown.distrust), (2, &None));
+        assert!(PeerCertificate::read(&file, None, now).unwrap().distrust.is_some());
+        let error = PeerCertificate::read(&empty, None, now).unwrap_err().to_string();
+        assert!(error.contains("empty.pem"), "{error}");
     }
 
     #[test]

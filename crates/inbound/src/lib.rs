@@ -44,4 +44,4 @@ pub use open_relay::{OpenRelay, open_relay};
 pub use recipients::{PlusAddresses, RecipientMap, RecipientMapError};
 pub use settings::{ClientEntry, Limits, ListenerSettings, Priority, Settings, TlsMode, TlsSettings, User, Verifier};
 pub use tls::TlsError;
-pub use trial::{Question, Trial, TrialStep, Verdict, trial};
+pub use trial::{Accepted, Question, Trial, TrialStep, Verdict, trial};

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use message::HeaderFacts;
-use queue::{Recipient, Routes};
+use queue::{LaneName, Recipient, Routes};
 use smtp::{EnhancedStatus, ForwardPath, RcptParameters, Reply, ReversePath};
 
 use crate::admission::{Admission, Entry};
@@ -49,6 +49,21 @@ pub struct Trial {
     pub steps: Vec<TrialStep>,
     /// What the device would see last.
     pub reply: Reply,
+    /// What the queue would be given; `None`: the message is refused.
+    pub accepted: Option<Accepted>,
+}
+
+/// A message as the queue would be given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Name of the client entry.
+    pub client: String,
+    /// Where it waits: name of the pool.
+    pub pool: LaneName,
+    /// Those that were not refused, as they would be stored; last the copy for an archive, if there is one.
+    pub recipients: Vec<Recipient>,
+    /// It goes before other mail.
+    pub urgent: bool,
 }
 
 /// One decision.
@@ -74,17 +89,20 @@ pub enum Verdict {
 /// See the head of this file.
 pub fn trial(settings: &Settings, routes: &Routes, question: &Question) -> Trial {
     let mut steps = Steps(Vec::new());
-    let reply = steps.ask(settings, routes, question).unwrap_or_else(|refusal| refusal);
-    Trial { steps: steps.0, reply }
+    let (reply, accepted) = match steps.ask(settings, routes, question) {
+        Ok(accepted) => (Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK queued"), Some(accepted)),
+        Err(refusal) => (refusal, None),
+    };
+    Trial { steps: steps.0, reply, accepted }
 }
 
 struct Steps(Vec<TrialStep>);
 
 impl Steps {
     /// `Err`: the refusal after which nothing is left to ask.
-    fn ask(&mut self, settings: &Settings, routes: &Routes, question: &Question) -> Result<Reply, Reply> {
+    fn ask(&mut self, settings: &Settings, routes: &Routes, question: &Question) -> Result<Accepted, Reply> {
         let listener = self.listener(settings, question)?;
-        let user = question.user.as_ref().map(|name| self.login(settings, name)).transpose()?;
+        let user = question.user.as_ref().map(|name| self.login(settings, listener, question.tls, name)).transpose()?;
         let facts = Facts {
             peer: question.peer.to_canonical(),
             listener: &listener.name,
@@ -100,18 +118,20 @@ impl Steps {
         let path = &question.reverse_path;
         let lane = entry.lane(routes, path);
         let way = lane.as_ref().map_or_else(|_| path.to_string(), |lane| format!("{path} goes by {lane}"));
-        self.note("sender", way, lane)?;
+        let pool = self.note("sender", way, lane)?.clone();
         let size = question.size.map_or_else(|| "not given".to_owned(), |size| format!("{size} octets"));
         self.note("size", size, entry.has_room_for(question.size).map_err(|refusal| refusal.reply))?;
         self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
-        let recipients = self.recipients(entry, question)?;
+        let mut recipients = self.recipients(entry, question)?;
         if let Some(header) = &question.header {
             self.note("header", "From and Sender", entry.may_be_from(header.authors.identities()))?;
         }
         if let Some(copy) = entry.archive_copy(path, &recipients) {
             self.pass("archive", format!("one more copy goes to {}", copy.forward_path));
+            recipients.push(copy);
         }
-        Ok(Reply::new(250, EnhancedStatus::new(2, 0, 0), "OK queued"))
+        let urgent = entry.is_urgent(question.header.as_ref().unwrap_or(&HeaderFacts::default()));
+        Ok(Accepted { client: entry.name.to_string(), pool, recipients, urgent })
     }
 
     fn listener<'a>(&mut self, settings: &'a Settings, question: &Question) -> Result<&'a ListenerSettings, Reply> {
@@ -128,7 +148,19 @@ impl Steps {
         self.note("listener", words, if plain { Err(first) } else { Ok(listener) })
     }
 
-    fn login(&mut self, settings: &Settings, name: &str) -> Result<User, Reply> {
+    fn login(
+        &mut self,
+        settings: &Settings,
+        listener: &ListenerSettings,
+        tls: bool,
+        name: &str,
+    ) -> Result<User, Reply> {
+        if !tls && !listener.auth_without_tls {
+            // As the protocol machine answers AUTH.
+            let status = EnhancedStatus::new(5, 7, 11);
+            let text = "Encryption is needed for authentication; send STARTTLS first";
+            self.note("login", format!("user {name}, in plain text"), Err(Reply::new(538, status, text)))?;
+        }
         let of_it = |(at, client): (usize, &crate::ClientEntry)| {
             client.users.iter().any(|user| user.name == name).then_some(at)
         };
@@ -181,8 +213,6 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
-    use queue::LaneName;
-
     use super::*;
     use crate::matching::tests::entry;
     use crate::{ClientEntry, Limits, TlsSettings};
@@ -258,12 +288,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_accepted_is_told_as_the_queue_would_be_given_it() {
+        let mut client = ClientEntry { name: "printers".into(), ..entry("network=10.0.0.0/8") };
+        client.recipient_map.add("anna@contoso.com", "anne@contoso.com").unwrap();
+        client.archive = Some("journal@contoso.com".parse().unwrap());
+        let routes = Routes::new([("contoso.com".to_owned(), LaneName("contoso/submission".into()))], None);
+        let ask = |question: &Question| trial(&settings(vec![client.clone()]), &routes, question).accepted;
+        let accepted = ask(&question()).unwrap();
+        assert_eq!((accepted.client.as_str(), &*accepted.pool.0), ("printers", "contoso/submission"));
+        let paths: Vec<_> = accepted.recipients.iter().map(|one| one.forward_path.to_string()).collect();
+        assert_eq!(paths, ["<anne@contoso.com>", "<journal@contoso.com>"]);
+        let foreign = Question { reverse_path: "<a@fabrikam.com>".parse().unwrap(), ..question() };
+        assert_eq!(ask(&foreign), None);
+    }
+
+    #[test]
     fn the_last_step_is_the_one_that_refuses() {
         let clients = [ClientEntry { name: "printers".into(), require_tls: true, ..entry("network=10.0.0.0/8") }];
         let outside = Question { peer: "192.0.2.1".parse().unwrap(), ..question() };
         let strict = Question { listener: Some("strict".into()), ..question() };
         let nowhere = Question { listener: Some("nowhere".into()), ..question() };
-        let unknown = Question { user: Some("nobody".into()), ..question() };
+        let unknown = Question { user: Some("nobody".into()), tls: true, ..question() };
+        let unencrypted = Question { user: Some("nobody".into()), ..question() };
         let encrypted = Question { tls: true, ..question() };
         let foreign = Question { reverse_path: "<a@fabrikam.com>".parse().unwrap(), ..encrypted.clone() };
         let large = Question { size: Some(1 << 40), ..encrypted.clone() };
@@ -272,6 +318,7 @@ mod tests {
             (&strict, "listener", "530 5.7.0 Send STARTTLS first"),
             (&nowhere, "listener", "421 4.3.2"),
             (&unknown, "login", "535 5.7.8"),
+            (&unencrypted, "login", "538 5.7.11"),
             (&question(), "TLS", "530 5.7.0 Send STARTTLS first"),
             (&foreign, "sender", "550 5.7.1 this relay has no path"),
             (&large, "size", "552 5.3.4"),

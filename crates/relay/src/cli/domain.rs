@@ -130,7 +130,7 @@ fn section(title: &str, facts: &[String], findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
-fn finding(finding: &Finding) -> Vec<String> {
+pub(super) fn finding(finding: &Finding) -> Vec<String> {
     let mut lines = vec![format!("  {:<9}  {} [{}]", word(finding.severity), printable(&finding.what), finding.id)];
     lines.extend(finding.remedy.iter().map(|remedy| format!("             remedy: {}", printable(remedy))));
     if let Some(record) = &finding.record {
@@ -141,7 +141,7 @@ fn finding(finding: &Finding) -> Vec<String> {
 }
 
 /// Anybody can publish anything: nothing of it reaches the terminal but characters.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

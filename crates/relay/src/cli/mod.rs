@@ -15,6 +15,7 @@ mod show;
 mod spool;
 mod status;
 mod story;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ enum Command {
     Message(show::Message),
     Explain(explain::Explain),
     Domain(domain::Domain),
+    Try(trial::Try),
     Retry(operate::Retry),
     Hold(operate::Hold),
     Release(operate::Release),
@@ -131,6 +133,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Message(message) => message.run().await,
         Command::Explain(explain) => explain.run().await,
         Command::Domain(domain) => domain.run().await,
+        Command::Try(one) => one.run().await,
         Command::Retry(retry) => retry.run().await,
         Command::Hold(hold) => hold.run().await,
         Command::Release(release) => release.run().await,

@@ -221,7 +221,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// Local time: to the minute on the same day, else with its day.
-fn moment(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
     on_its_day(at, now, "%H:%M")
 }
 
