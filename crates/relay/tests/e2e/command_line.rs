@@ -30,7 +30,7 @@ fn serve_refuses_a_configuration_that_would_be_an_open_relay() {
 fn every_subcommand_has_help_that_says_what_it_does() {
     for subcommand in [
         "serve", "demo", "sandbox", "check", "status", "queue", "message", "retry", "hold", "release", "remove",
-        "spool", "explain", "alert", "dkim", "domain", "password",
+        "spool", "explain", "alert", "dkim", "try", "domain", "password",
     ] {
         let output = command(&[subcommand, "--help"]);
         assert!(output.status.success());

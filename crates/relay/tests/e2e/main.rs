@@ -26,4 +26,5 @@ mod reports;
 mod seen_from_outside;
 mod senders;
 mod stopping;
+mod trying;
 mod unconfirmed;
