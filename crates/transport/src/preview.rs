@@ -171,7 +171,7 @@ mod tests {
             section: SECTION,
             reverse_path: &"<scan@printer.local>".parse().unwrap(),
             client: "printers",
-            clients: &Clients::default(),
+            clients: &Clients::new([("printers".into(), ClientRules::default())].into()),
             identity: &identity,
             host: "relay.contoso.test",
             keys,

@@ -236,13 +236,15 @@ mod tests {
         }
     }
 
+    /// Policy, reverse-path, From, Sender, refused before, decided.
+    type Case<'a> = (Rewrite, &'a str, &'a [&'a str], Option<&'a str>, &'a str, &'a str);
+
     #[test]
     fn what_the_far_side_would_refuse_is_rewritten_and_nothing_else() {
         use Rewrite::{Always, Never, WhenRefusedOtherwise};
         let (own, alias, granted, foreign) =
             ("relay@contoso.test", "scan@contoso.test", "x@erp.contoso.test", "printer@contoso.test");
-        // policy, reverse-path, From, Sender, refused before
-        let table: [(Rewrite, &str, &[&str], Option<&str>, &str, &str); 15] = [
+        let table: [Case<'_>; 15] = [
             (WhenRefusedOtherwise, own, &[own], None, "", "as is"),
             (WhenRefusedOtherwise, alias, &[granted], Some(own), "", "as is"),
             (WhenRefusedOtherwise, own, &["RELAY@contoso.TEST"], None, "", "as is"),
