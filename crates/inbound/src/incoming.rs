@@ -130,7 +130,7 @@ pub(crate) fn too_large(client: &str, limit: u64) -> Refusal {
 }
 
 /// RFC 5321 §6.3.
-fn refuse_loop(header: &HeaderFacts, hops: u32) -> Result<(), Refusal> {
+pub(crate) fn refuse_loop(header: &HeaderFacts, hops: u32) -> Result<(), Refusal> {
     let status = EnhancedStatus::new(5, 4, 6);
     if let Some(id) = header.our_ids.first() {
         let text = format!("mail loop: this message has passed this relay before, as {id}");

@@ -12,6 +12,7 @@ use smtp::{EnhancedStatus, ForwardPath, RcptParameters, Reply, ReversePath};
 
 use crate::admission::{Admission, Entry};
 use crate::conversation::wrong_login;
+use crate::incoming::refuse_loop;
 use crate::logins::User;
 use crate::matching::Facts;
 use crate::rights::add;
@@ -124,7 +125,9 @@ impl Steps {
         self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
         let mut recipients = self.recipients(entry, question)?;
         if let Some(header) = &question.header {
-            self.note("header", "From and Sender", entry.may_be_from(header.authors.identities()))?;
+            let judged = refuse_loop(header, settings.limits.hops).map_err(|refusal| refusal.reply);
+            let judged = judged.and_then(|()| entry.may_be_from(header.authors.identities()));
+            self.note("header", "From, Sender, and Received for a loop", judged)?;
         }
         if let Some(copy) = entry.archive_copy(path, &recipients) {
             self.pass("archive", format!("one more copy goes to {}", copy.forward_path));
@@ -280,7 +283,7 @@ mod tests {
                 "recipient: <anna@contoso.com> becomes <anne@contoso.com>",
                 "recipient: <x@fabrikam.com> -> 550 5.7.1 client \"printers\" may not send to <x@fabrikam.com>: internal_only of \
                  its [[client]] entry allows nothing but domains and internal_domains of the tenant",
-                "header: From and Sender",
+                "header: From, Sender, and Received for a loop",
                 "archive: one more copy goes to <journal@contoso.com>",
             ]
         );
@@ -312,6 +315,8 @@ mod tests {
         let unencrypted = Question { user: Some("nobody".into()), ..question() };
         let encrypted = Question { tls: true, ..question() };
         let foreign = Question { reverse_path: "<a@fabrikam.com>".parse().unwrap(), ..encrypted.clone() };
+        let header = HeaderFacts { our_ids: vec!["01ARZ3NDEKTSV".to_owned()], ..HeaderFacts::default() };
+        let looping = Question { header: Some(header), ..encrypted.clone() };
         let large = Question { size: Some(1 << 40), ..encrypted.clone() };
         for (question, subject, expected) in [
             (&outside, "client", "550 5.7.1 relaying denied"),
@@ -322,6 +327,7 @@ mod tests {
             (&question(), "TLS", "530 5.7.0 Send STARTTLS first"),
             (&foreign, "sender", "550 5.7.1 this relay has no path"),
             (&large, "size", "552 5.3.4"),
+            (&looping, "header", "554 5.4.6"),
             (&encrypted, "header", "250 2.0.0"),
         ] {
             let (steps, reply) = ask(&clients, question);

@@ -86,7 +86,7 @@ impl Way {
     /// The first recipients still queued that fit the grant, as indices.
     pub(crate) fn select(&self, message: &Message, grant: Cost) -> Vec<u32> {
         let (mut room, mut external_room) = (grant.recipients, grant.external);
-        if self.pool.may_leave_under_provider_domain(message) {
+        if self.pool.may_leave_under_provider_domain(&message.reverse_path) {
             external_room = external_room.min(grant.external_under_provider_domain);
         }
         // With room for all recipients, nobody need ask which are external.

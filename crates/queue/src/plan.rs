@@ -193,12 +193,12 @@ impl PoolSettings {
         domain.strip_suffix(&**lent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
-    /// Whether a message may leave under the provider's own domain: with its own reverse-path, or with that of a mailbox of ours
-    /// where its sender is rewritten.
-    pub fn may_leave_under_provider_domain(&self, message: &Message) -> bool {
+    /// Whether a message with this reverse-path may leave under the provider's own domain: with it, or with that of a mailbox of
+    /// ours where its sender is rewritten.
+    pub fn may_leave_under_provider_domain(&self, reverse_path: &ReversePath) -> bool {
         let under = |mailbox: &Mailbox| self.is_under_provider_domain(&ReversePath::Mailbox(mailbox.clone()));
         self.provider_domain.is_some()
-            && (self.is_under_provider_domain(&message.reverse_path)
+            && (self.is_under_provider_domain(reverse_path)
                 || self.lanes.iter().filter_map(|lane| lane.mailbox.as_ref()).any(under))
     }
 
@@ -222,7 +222,7 @@ impl PoolSettings {
             cost.recipients += 1;
             cost.external += u32::from(self.is_external(forward_path));
         }
-        if self.may_leave_under_provider_domain(message) {
+        if self.may_leave_under_provider_domain(&message.reverse_path) {
             cost.external_under_provider_domain = cost.external;
         }
         cost

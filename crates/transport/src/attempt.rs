@@ -24,7 +24,7 @@ use crate::plan::{self, Sent, plan};
 use crate::refusal::Refusal;
 use crate::refusals::{Asking, Turn};
 use crate::report::Report;
-use crate::sender::{self, Claims, ClientRules, Decision};
+use crate::sender::{self, Claims, ClientRules, Decision, NO_RULES, OUR_RULES};
 use crate::session::Session;
 use crate::settings::{SmtpKind, SmtpSettings};
 use crate::transaction::{Ending, Judge, Left, Named, RefusedSender, converse, link_trouble};
@@ -257,16 +257,18 @@ impl<'a> Run<'a> {
 
     fn leaving(&self, decision: Decision, archive: bool) -> SentAs {
         let SmtpSettings { kind, identity, .. } = &self.transport.next_hop.settings;
-        let (reverse_path, mut foreign) = match (&decision, &self.message.reverse_path) {
+        let reverse_path = match archive {
             // What an archive cannot take comes back to nobody who sent it.
-            (_, _) if archive => (identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox), Vec::new()),
-            (Decision::Rewrite { to, .. }, ReversePath::Mailbox(_)) => (ReversePath::Mailbox(to.clone()), Vec::new()),
-            (_, path) => (path.clone(), path.mailbox().cloned().into_iter().collect()),
+            true => identity.mailbox.clone().map_or(ReversePath::Null, ReversePath::Mailbox),
+            false => decision.reverse_path(&self.message.reverse_path),
         };
-        match &decision {
-            Decision::Rewrite { to, .. } => foreign.push(to.clone()),
-            _ => foreign.extend(self.content.authors().identities().cloned()),
-        }
+        let mut foreign: Vec<Mailbox> = match &decision {
+            Decision::Rewrite { to, .. } => vec![to.clone()],
+            _ => {
+                let of_envelope = reverse_path.mailbox().filter(|_| !archive);
+                of_envelope.into_iter().chain(self.content.authors().identities()).cloned().collect()
+            }
+        };
         // The far side judges by the mailbox that logged in.
         match identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) {
             Some(mailbox) => foreign.retain(|sender| !sender.same_as(mailbox)),
@@ -287,8 +289,8 @@ impl<'a> Run<'a> {
     }
 
     fn rules(&self) -> &'a ClientRules {
-        let (clients, message) = (&self.transport.next_hop.settings.clients, self.message);
-        sender::rules_of(clients, &message.origin.client, message.report_of.is_some())
+        let of_nobody = if self.message.report_of.is_some() { &*OUR_RULES } else { &*NO_RULES };
+        self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.

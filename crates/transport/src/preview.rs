@@ -9,7 +9,7 @@ use message::{ContentFacts, Outgoing, Section, outgoing};
 use smtp::{Mailbox, ReversePath};
 
 use crate::content::{Made, Shape, signing};
-use crate::sender::{Claims, Clients, Decision, Identity, decide, rules_of};
+use crate::sender::{Claims, ClientRules, Clients, Decision, Identity, NO_RULES, decide};
 
 /// Stands for the id that a message would get when it is accepted: 13 characters, as those have.
 const ID: &str = "0000000000000";
@@ -87,10 +87,10 @@ pub struct SigningKey {
 
 /// See the head of this file. `refused`: the refusal that stands against a sender on this lane, as words and remedy.
 pub fn preview(message: &Previewed<'_>, refused: impl Fn(&Mailbox) -> Option<(String, String)>) -> Preview {
-    let Previewed { section, reverse_path, client, clients, identity, .. } = *message;
+    let Previewed { section, reverse_path, client, identity, .. } = *message;
     let authors = message::authors(&Section::parse(section, ID));
     let claims = Claims { reverse_path, authors: &authors, client, ours: false };
-    let decision = decide(claims, identity, rules_of(clients, client, false), refused);
+    let decision = decide(claims, identity, message.rules(), refused);
     let leaving = match &decision {
         Decision::Hold { .. } => None,
         Decision::AsItIs => Some(leaving(message, &decision, None)),
@@ -99,11 +99,17 @@ pub fn preview(message: &Previewed<'_>, refused: impl Fn(&Mailbox) -> Option<(St
     Preview { before: Shown::of(section, reverse_path.clone()), decision, leaving }
 }
 
+impl<'a> Previewed<'a> {
+    fn rules(&self) -> &'a ClientRules {
+        self.clients.get(self.client).unwrap_or(&NO_RULES)
+    }
+}
+
 fn leaving(message: &Previewed<'_>, decision: &Decision, sent_as: Option<Mailbox>) -> Leaving {
     let facts = ContentFacts::default();
     let made = Made {
         client: message.client,
-        rules: rules_of(message.clients, message.client, false),
+        rules: message.rules(),
         identity: message.identity,
         host: message.host,
         reverse_path: message.reverse_path,
@@ -165,7 +171,7 @@ mod tests {
             section: SECTION,
             reverse_path: &"<scan@printer.local>".parse().unwrap(),
             client: "printers",
-            clients: &Clients::default(),
+            clients: &Clients::new([("printers".into(), ClientRules::default())].into()),
             identity: &identity,
             host: "relay.contoso.test",
             keys,

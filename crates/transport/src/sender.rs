@@ -79,15 +79,10 @@ impl Default for Keeping {
 /// Of all clients, by the names of their entries.
 pub type Clients = Arc<BTreeMap<Arc<str>, ClientRules>>;
 
-/// What the entry of this name says. `ours`: the message is a report of ours.
-pub(crate) fn rules_of<'a>(clients: &'a Clients, client: &str, ours: bool) -> &'a ClientRules {
-    clients.get(client).unwrap_or(if ours { &OUR_RULES } else { &NO_RULES })
-}
-
 /// For mail of our own.
-static OUR_RULES: LazyLock<ClientRules> = LazyLock::new(ClientRules::default);
+pub(crate) static OUR_RULES: LazyLock<ClientRules> = LazyLock::new(ClientRules::default);
 /// For mail of clients that the configuration does not name any more: nobody has allowed us to rewrite it.
-static NO_RULES: LazyLock<ClientRules> =
+pub(crate) static NO_RULES: LazyLock<ClientRules> =
     LazyLock::new(|| ClientRules { rewrite: Some(Rewrite::Never), ..ClientRules::default() });
 
 /// As whom it leaves.
@@ -114,9 +109,9 @@ pub enum Decision {
 impl Decision {
     /// The reverse-path under which a message goes; the null one stays what it is.
     pub(crate) fn reverse_path(&self, path: &ReversePath) -> ReversePath {
-        match (path, self) {
-            (ReversePath::Mailbox(_), Self::Rewrite { to, .. }) => ReversePath::Mailbox(to.clone()),
-            (path, _) => path.clone(),
+        match (self, path) {
+            (Self::Rewrite { to, .. }, ReversePath::Mailbox(_)) => ReversePath::Mailbox(to.clone()),
+            (_, path) => path.clone(),
         }
     }
 }
@@ -245,13 +240,15 @@ mod tests {
         }
     }
 
+    /// Policy, reverse-path, From, Sender, refused before, decided.
+    type Case<'a> = (Rewrite, &'a str, &'a [&'a str], Option<&'a str>, &'a str, &'a str);
+
     #[test]
     fn what_the_far_side_would_refuse_is_rewritten_and_nothing_else() {
         use Rewrite::{Always, Never, WhenRefusedOtherwise};
         let (own, alias, granted, foreign) =
             ("relay@contoso.test", "scan@contoso.test", "x@erp.contoso.test", "printer@contoso.test");
-        // policy, reverse-path, From, Sender, refused before
-        let table: [(Rewrite, &str, &[&str], Option<&str>, &str, &str); 15] = [
+        let table: [Case<'_>; 15] = [
             (WhenRefusedOtherwise, own, &[own], None, "", "as is"),
             (WhenRefusedOtherwise, alias, &[granted], Some(own), "", "as is"),
             (WhenRefusedOtherwise, own, &["RELAY@contoso.TEST"], None, "", "as is"),

@@ -181,7 +181,8 @@ impl Try {
         let asked = async { anyhow::Ok(self.running.client()?.status().await?) };
         match asked.await {
             Ok(status) => (Some(status), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
+            // The first line: what there is to do about it stands in the second.
+            Err(error) => (None, format!("{error:#}").lines().next().map(str::to_owned)),
         }
     }
 }
@@ -210,7 +211,7 @@ impl Report {
         let Trial { steps, reply, accepted } = trial;
         let recipients = accepted.iter().flat_map(|accepted| &accepted.recipients);
         Self {
-            accepted: accepted.is_some() && !(relay.answers && !relay.trouble.is_empty()),
+            accepted: accepted.is_some() && relay.takes_mail(),
             held: lanes.iter().any(LaneReport::is_held),
             reply: reply.to_string(),
             header,
@@ -236,6 +237,11 @@ impl From<inbound::TrialStep> for Step {
 }
 
 impl RelayReport {
+    /// As far as is known.
+    fn takes_mail(&self) -> bool {
+        !self.answers || self.trouble.is_empty()
+    }
+
     fn new(status: Option<&api::Status>, trouble: Option<String>) -> Self {
         let not_ready = status.filter(|status| !status.ready).map(|status| status.not_ready.clone());
         Self { answers: status.is_some(), trouble: not_ready.unwrap_or_default().into_iter().chain(trouble).collect() }

@@ -80,7 +80,7 @@ fn a_printer_is_shown_before_and_after_with_its_path_its_budgets_and_without_the
         "size         12582912 octets",
         "taken to be From: Printer 3 <scan@contoso.test>",
         "reply        250 2.0.0 OK queued",
-        "no running relay answers",
+        "relay        no relay answers at ",
         "path contoso/submission/relay@contoso.test: submission smtp.office365.com:587, mailbox relay@contoso.test",
         "sent as      relay@contoso.test: scan@contoso.test is neither an alias",
         "reverse-path before  <scan@contoso.test>",

@@ -166,7 +166,7 @@ impl Asked<'_> {
             messages: 1 + u32::from(archive),
             recipients: count(recipients.len()),
             external,
-            external_under_provider_domain: match pool.is_under_provider_domain(self.reverse_path) {
+            external_under_provider_domain: match pool.may_leave_under_provider_domain(self.reverse_path) {
                 true => external,
                 false => 0,
             },

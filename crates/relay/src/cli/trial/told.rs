@@ -45,8 +45,8 @@ fn relay(relay: &RelayReport) -> Vec<String> {
         (true, true) => vec![line("relay", "runs, and takes mail")],
         (true, false) => vec![line("relay", &format!("runs, but takes no mail now: {trouble}"))],
         (false, _) => {
-            let unknown = "what is used of budgets, broken, or refused before is not known: no running relay answers";
-            vec![line("relay", &format!("{unknown} ({})", trouble.lines().next().unwrap_or_default()))]
+            let unknown = "what is used of budgets, does not work, or was refused before is not known";
+            vec![line("relay", &format!("{trouble}: {unknown}"))]
         }
     }
 }
@@ -176,7 +176,7 @@ mod tests {
              header       From and Sender\n\
              \x20            taken to be From: scan@printer.local\n\
              reply        250 2.0.0 OK queued\n\
-             relay        what is used of budgets, broken, or refused before is not known: no running relay answers (no socket)\n\
+             relay        no socket: what is used of budgets, does not work, or was refused before is not known\n\
              \n\
              path contoso/submission/relay@contoso.test: submission smtp.office365.com:587, mailbox relay@contoso.test\n\
              \x20 sent as      relay@contoso.test: it is foreign\n\
