@@ -1,3 +1,5 @@
+//! Which entry counts, by table; and which entries could not be told apart.
+
 use std::sync::Arc;
 
 use super::*;
