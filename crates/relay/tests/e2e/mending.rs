@@ -134,7 +134,8 @@ fn the_copy_for_an_archive_has_a_transaction_of_its_own_and_its_fate_is_an_opera
         (&counters["accepted"], &counters["handed_over"], &counters["bounced"]),
         (&2.into(), &1.into(), &1.into())
     );
-    let taken = sink.taken();
+    // DATA goes with RCPT, so the sink sees a transaction without recipients, too.
+    let taken: Vec<_> = sink.taken().into_iter().filter(|taken| !taken.to.is_empty()).collect();
     assert_eq!(
         (taken.len(), taken[0].to.as_slice()),
         (1, &["anna@example.test".to_owned()][..]),
