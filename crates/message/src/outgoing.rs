@@ -93,7 +93,11 @@ pub fn outgoing(section: &[u8], plan: &Plan<'_>) -> Outgoing {
 
     let (octets, notes, changed_fields) = draft.finish();
     let eight_bit = !octets.is_ascii();
-    let authors = authors(&Section::parse(&octets, plan.id));
+    // Where no field was touched nobody can read another author.
+    let authors = match changed_fields.is_empty() {
+        true => incoming,
+        false => authors(&Section::parse(&octets, plan.id)),
+    };
     Outgoing { octets, notes, changed_fields, eight_bit, authors, signatures }
 }
 
