@@ -27,21 +27,27 @@ struct Durable {
     off: bool,
 }
 
-/// What the world was told.
-#[derive(Debug, Default)]
+/// What the world was told; it must hold.
+#[derive(Clone, Debug, Default)]
 struct Told {
     accepted: BTreeSet<MessageId>,
-    settling: BTreeSet<MessageId>,
     settled: BTreeSet<MessageId>,
     /// Deferred, with an outcome that was recorded.
     deferred: BTreeSet<MessageId>,
     /// Synced in the journal, and perhaps recorded since.
     under_way: BTreeSet<MessageId>,
-    recording: BTreeSet<MessageId>,
-    /// Recipients, of what was recorded; and of what was about to be.
+    /// Recipients, of what was recorded.
     spent: u64,
-    spending: u64,
     refused: BTreeSet<MessageId>,
+}
+
+/// What the world has asked for; it may hold.
+#[derive(Debug, Default)]
+struct Asked {
+    settling: BTreeSet<MessageId>,
+    recording: BTreeSet<MessageId>,
+    /// Recipients, of what was about to be recorded.
+    spending: u64,
 }
 
 fn number(seed: &mut u64, bound: u64) -> u64 {
@@ -70,22 +76,25 @@ async fn one_round(round: u64) {
         let times = 1 + usize::try_from(number(&mut seed, 2)).unwrap();
         faults.fail(|point| point == Point::SyncSegment, times, std::io::ErrorKind::Other);
     }
-    let told = Arc::new(Mutex::new(Told::default()));
+    let (told, asked) = (Arc::new(Mutex::new(Told::default())), Arc::new(Mutex::new(Asked::default())));
     let enough = usize::try_from(20 + number(&mut seed, 200)).unwrap();
-    let tasks: Vec<_> =
-        (0..TASKS).map(|task| tokio::spawn(load(spool.clone(), told.clone(), seed ^ task as u64, enough))).collect();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| tokio::spawn(load(spool.clone(), told.clone(), asked.clone(), seed ^ task as u64, enough)))
+        .collect();
     while lock(&told).accepted.len() < enough && !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
-    // From here on the world hears nothing more; what it has heard must hold.
-    let told = std::mem::take(&mut *lock(&told));
-    cut(&durable, dir.path(), image.path(), &mut seed);
+    // The power goes between the two: what the world had heard before, and what it had asked for until then.
+    let told = lock(&told).clone();
+    lock(&durable).off = true;
+    let asked = std::mem::take(&mut *lock(&asked));
+    cut(&lock(&durable), dir.path(), image.path(), &mut seed);
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     for task in tasks {
         let _ = task.await;
     }
     drop(spool);
-    verify(image.path(), &told, round).await;
+    verify(image.path(), &told, &asked, round).await;
 }
 
 fn observe(faults: &Faults, durable: &Arc<Mutex<Durable>>, dir: PathBuf, image: PathBuf) {
@@ -132,7 +141,7 @@ fn mangle_journal(dir: &Path, image: &Path, seed: &mut u64) {
     std::fs::write(path, durable).unwrap();
 }
 
-async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enough: usize) {
+async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, asked: Arc<Mutex<Asked>>, mut seed: u64, enough: usize) {
     for _ in 0..enough {
         let size =
             if number(&mut seed, 30) == 0 { 1_100_000 } else { usize::try_from(number(&mut seed, 30_000)).unwrap() };
@@ -160,11 +169,14 @@ async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enoug
             _ => handed_over(message, 2),
         };
         let settles = message.is_settled();
-        if settles {
-            lock(&told).settling.insert(id);
+        {
+            let mut asked = lock(&asked);
+            if settles {
+                asked.settling.insert(id);
+            }
+            asked.recording.insert(id);
+            asked.spending += 2;
         }
-        lock(&told).recording.insert(id);
-        lock(&told).spending += 2;
         if spool.record_spending(message, spent(2)).await.is_ok() {
             let mut told = lock(&told);
             told.spent += 2;
@@ -177,10 +189,8 @@ async fn load(spool: Arc<Embedded>, told: Arc<Mutex<Told>>, mut seed: u64, enoug
     }
 }
 
-/// The power goes.
-fn cut(durable: &Mutex<Durable>, dir: &Path, image: &Path, seed: &mut u64) {
-    let mut durable = lock(durable);
-    durable.off = true;
+/// What the disk has when the power is back.
+fn cut(durable: &Durable, dir: &Path, image: &Path, seed: &mut u64) {
     mangle_journal(dir, image, seed);
     for name in ["seg", "big"] {
         std::fs::create_dir_all(image.join(name)).unwrap();
@@ -214,7 +224,7 @@ fn mangle(octets: &mut Vec<u8>, synced: usize, seed: &mut u64) {
     }
 }
 
-async fn verify(image: &Path, told: &Told, round: u64) {
+async fn verify(image: &Path, told: &Told, asked: &Asked, round: u64) {
     let spool = super::open(image, Arc::default());
     let recovery = spool.health().recovery;
     assert!(!recovery.iter().any(|line| line.contains("DAMAGE")), "round {round}: {recovery:?}");
@@ -222,7 +232,7 @@ async fn verify(image: &Path, told: &Told, round: u64) {
     let settled: BTreeSet<_> =
         spool.history(&Filter::default(), None, 1000).await.unwrap().messages.into_iter().map(|m| m.id).collect();
     for id in &told.accepted {
-        assert!(queued.contains(id) || told.settling.contains(id), "round {round}: {id} is lost");
+        assert!(queued.contains(id) || asked.settling.contains(id), "round {round}: {id} is lost");
         assert!(queued.contains(id) != settled.contains(id), "round {round}: {id} is neither or both");
     }
     for id in &told.settled {
@@ -232,7 +242,7 @@ async fn verify(image: &Path, told: &Told, round: u64) {
         assert!(!queued.contains(id) && !settled.contains(id), "round {round}: {id} was refused and is here");
     }
     let interrupted: BTreeSet<_> = spool.interrupted().await.unwrap().into_iter().map(|entry| entry.id).collect();
-    for id in told.under_way.difference(&told.recording) {
+    for id in told.under_way.difference(&asked.recording) {
         assert!(interrupted.contains(id), "round {round}: that {id} was under way is not known");
     }
     for id in told.settled.union(&told.deferred) {
@@ -244,10 +254,10 @@ async fn verify(image: &Path, told: &Told, round: u64) {
         let of_it = ledger.iter().filter(|spend| spend.budget == budget);
         let sum: u64 = of_it.map(|spend| u64::from(spend.amount)).sum();
         assert!(
-            (told.spent..=told.spending).contains(&sum),
+            (told.spent..=asked.spending).contains(&sum),
             "round {round}: {sum} of {} to {}",
             told.spent,
-            told.spending
+            asked.spending
         );
     }
     super::all_whole(&spool).await;
