@@ -28,7 +28,6 @@
 //! What is signed (the first part of a `multipart/signed`) was signed with CRLF at its line ends (RFC 1847 §2.1): text in it
 //! that has nothing wrong but bare LFs gets CRLF and is not encoded, so that the signature holds.
 
-mod ascii;
 mod encode;
 mod entity;
 mod findings;
@@ -40,6 +39,7 @@ mod reencode;
 mod survey;
 mod walk;
 
+pub(crate) use media::Reader;
 pub use plan::{BodyPlan, Charset, NewEncoding, TransferEncoding};
 pub use reencode::Reencoder;
 pub use survey::{Needs, Survey, TopPart};

@@ -141,11 +141,11 @@ impl Declared {
 }
 
 /// What is left of a value.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// What stands before the parameters (`text/plain`, `attachment`), without blanks and comments; and where they begin.
-    pub(super) fn of_value(value: &'a [u8]) -> (Vec<u8>, Self) {
+    pub(crate) fn of_value(value: &'a [u8]) -> (Vec<u8>, Self) {
         let mut reader = Self(value);
         let mut main = reader.token().to_vec();
         while reader.sign(b'/') {
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `; name=value`, its name in lower case. Between them anything may stand that is none.
-    pub(super) fn parameter(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn parameter(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
         loop {
             self.skip();
             self.until(|octet| b";\"(".contains(&octet));

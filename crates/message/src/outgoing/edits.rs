@@ -5,7 +5,7 @@
 
 use super::draft::Draft;
 use crate::addresses::AddressList;
-use crate::eight_bit::{Shape, encode_part_field};
+use crate::eight_bit::{Shape, in_ascii};
 
 /// Octets of a name; it has a line with the first word.
 const NAME: usize = 76;
@@ -105,7 +105,7 @@ impl HeaderEdits {
             }
         }
         for (name, value) in &self.replace {
-            let (lower, value) = (name.0.to_ascii_lowercase(), in_ascii(name, value, smtputf8));
+            let (lower, value) = (name.0.to_ascii_lowercase(), sendable(name, value, smtputf8));
             let same = draft.find(&lower).is_some_and(|entry| entry.value() == value.as_bytes());
             if !same || draft.count(&lower) > 1 {
                 draft.put(&name.0, &value);
@@ -113,7 +113,7 @@ impl HeaderEdits {
             }
         }
         for (name, value) in &self.add {
-            let (lower, value) = (name.0.to_ascii_lowercase(), in_ascii(name, value, smtputf8));
+            let (lower, value) = (name.0.to_ascii_lowercase(), sendable(name, value, smtputf8));
             if !draft.fields().any(|entry| entry.name == lower && entry.value() == value.as_bytes()) {
                 draft.add(&name.0, &value);
                 draft.note(format!("{name} was added, as configured"));
@@ -122,9 +122,9 @@ impl HeaderEdits {
     }
 }
 
-fn in_ascii(name: &FieldName, value: &str, smtputf8: bool) -> String {
+fn sendable(name: &FieldName, value: &str, smtputf8: bool) -> String {
     let value = value.trim();
-    if value.is_ascii() || smtputf8 { value.to_owned() } else { encode_part_field(&name.0, value.as_bytes()) }
+    if value.is_ascii() || smtputf8 { value.to_owned() } else { in_ascii(&name.0, value.as_bytes()) }
 }
 
 fn check(name: &FieldName, value: &str) -> Result<(), EditError> {

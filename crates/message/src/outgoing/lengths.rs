@@ -4,7 +4,7 @@ use super::draft::{Draft, Entry};
 use super::structure::capitalized;
 use crate::addresses::AddressList;
 use crate::authors::FIELD;
-use crate::eight_bit::{Shape, encode_part_field};
+use crate::eight_bit::{Shape, in_ascii};
 use crate::encoding::{cut, encoded_words, lines, readable, text_of, unstructured};
 
 /// RFC 5322 §2.1.1
@@ -52,7 +52,7 @@ fn encoded(entry: &Entry) -> String {
     let value = entry.value();
     match (entry.name.as_str(), AddressList::parse(&value)) {
         ("from" | "sender", Ok(addresses)) => addresses.flat(FIELD - "Sender: ".len()),
-        _ => encode_part_field(&entry.name, &value),
+        _ => in_ascii(&entry.name, &value),
     }
 }
 
