@@ -4,6 +4,7 @@
 //! that says who a message is from, where it has been, or how its body is to be read.
 
 use super::draft::Draft;
+use super::structure::stands_once;
 use crate::addresses::AddressList;
 use crate::eight_bit::{Shape, in_ascii};
 
@@ -83,7 +84,7 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
-    /// `add`: one more field, unless one with this value is there; `replace`: the only field of its name, added if there was
+    /// `add`: one more field, unless one with this value is there, or instead of the one that may be there; `replace`: the only field of its name, added if there was
     /// none; `remove`: all of the name. Values are text in any language; fields of addresses need addresses.
     pub fn new(
         add: Vec<(FieldName, String)>,
@@ -114,10 +115,14 @@ impl HeaderEdits {
         }
         for (name, value) in &self.add {
             let (lower, value) = (name.0.to_ascii_lowercase(), sendable(name, value, smtputf8));
-            if !draft.fields().any(|entry| entry.name == lower && entry.value() == value.as_bytes()) {
-                draft.add(&name.0, &value);
-                draft.note(format!("{name} was added, as configured"));
+            if draft.fields().any(|entry| entry.name == lower && entry.value() == value.as_bytes()) {
+                continue;
             }
+            match stands_once(&lower) {
+                true => draft.put(&name.0, &value),
+                false => draft.add(&name.0, &value),
+            }
+            draft.note(format!("{name} was added, as configured"));
         }
     }
 }

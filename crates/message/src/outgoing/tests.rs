@@ -306,6 +306,22 @@ fn edits_are_made_and_made_once() {
 }
 
 #[test]
+fn of_a_field_that_may_stand_once_the_added_one_counts() {
+    let name = |text: &str| FieldName::parse(text).unwrap();
+    let added = |texts: [(&str, &str); 2]| {
+        HeaderEdits::new(texts.map(|(field, value)| (name(field), value.to_owned())).to_vec(), vec![], vec![]).unwrap()
+    };
+    let (author, edits) = (author(), added([("Reply-To", "a@b.test"), ("reply-to", "c@d.test")]));
+    let plan = plan(&author, &edits);
+    let result = outgoing(b"", &plan);
+    let expected =
+        format!("reply-to: c@d.test\r\nFrom: <lane@contoso.test>\r\n{DATE}Message-ID: <{ID}@relay.test>\r\n");
+    assert_eq!(text(&result), format!("{expected}\r\n"));
+    let result = outgoing(format!("{SOUND}From: a@b.test\r\nReply-To: x@y.test\r\n\r\n").as_bytes(), &plan);
+    assert_eq!(text(&result), format!("{SOUND}From: a@b.test\r\nreply-to: c@d.test\r\n\r\n"));
+}
+
+#[test]
 fn the_body_of_a_single_part_is_declared_as_it_leaves() {
     let new = NewEncoding { encoding: TransferEncoding::QuotedPrintable, charset: Some(Charset::Utf8) };
     let (author, edits) = (author(), HeaderEdits::default());
