@@ -158,6 +158,8 @@ fn what_readers_could_read_in_two_ways_is_written_anew() {
         (b"From: a . b @ c . test\r\n", "From: a.b@c.test\r\n"),
         (b"From: \"a\"@b.test\r\n", "From: a@b.test\r\n"),
         (b"From: , a@b.test,, c@d.test\r\n", "From: a@b.test, c@d.test\r\n"),
+        (b"From: =?utf-8?b?YUBiAA==?= <a@b.test>\r\n", "From: \"a@b\" <a@b.test>\r\n"),
+        (b"From: \"x@y.test\": a@b.test;\r\n", "From: a@b.test\r\n"),
         (b"From: \"<x@y.test>\" <a@b.test>\r\n", "From: =?utf-8?Q?=3Cx=40y=2Etest=3E?= <a@b.test>\r\n"),
         (b"From: B\xfcro <a@b.test>\r\n", "From: =?utf-8?Q?B=C3=BCro?= <a@b.test>\r\n"),
         (b"From : a@b.test\r\n", "From: a@b.test\r\n"),
