@@ -223,7 +223,7 @@ impl fmt::Debug for PrivatePem {
 impl fmt::Display for KeyWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::OpenToOthers(path) = self;
-        write!(f, "others on this machine can read the DKIM key {}", path.display())
+        write!(f, "others on this machine can read or replace the DKIM key {}", path.display())
     }
 }
 
@@ -265,15 +265,23 @@ pub fn generate(algorithm: Algorithm, bits: usize) -> Result<PrivatePem, KeyErro
     der.map(|der| PrivatePem::new(der.as_ref())).map_err(|Unspecified| KeyError::Generate)
 }
 
-/// Keeps a new private key: readable by its owner alone, on stable storage. Never overwrites.
+/// Keeps a new private key: readable by its owner alone, on stable storage. Never overwrites; leaves no part of one behind.
 pub fn write_new(path: &Path, pem: &PrivatePem) -> Result<(), KeyError> {
-    let write = || {
-        let mut file = sys::create_private(path)?;
+    let write = |file: &mut std::fs::File| {
         file.write_all(pem.0.as_bytes())?;
         file.sync_all()?;
         sys::sync_directory_of(path)
     };
-    write().map_err(|error| KeyError::Write { path: path.to_owned(), error })
+    whole_or_not(path, write).map_err(|error| KeyError::Write { path: path.to_owned(), error })
+}
+
+/// What cannot be written (the disk is full) would stand in the way of the next try.
+fn whole_or_not(path: &Path, write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut file = sys::create_private(path)?;
+    write(&mut file).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 impl PrivatePem {
@@ -342,6 +350,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_that_cannot_be_written_leaves_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key.pem");
+        let full = |file: &mut std::fs::File| {
+            file.write_all(b"-----BEGIN")?;
+            Err(std::io::ErrorKind::StorageFull.into())
+        };
+        assert_eq!(whole_or_not(&path, full).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        assert!(!path.exists());
+        write_new(&path, &generate(Algorithm::Ed25519Sha256, 0).unwrap()).unwrap();
+        whole_or_not(&path, |_| panic!("it is there")).unwrap_err();
+        assert!(path.exists());
+    }
+
     #[cfg(unix)]
     #[test]
     fn new_keys_are_readable_by_their_owner_alone_and_others_are_told_of() {
@@ -350,7 +373,7 @@ mod tests {
         let path = directory.path().join("key.pem");
         write_new(&path, &generate(Algorithm::Ed25519Sha256, 0).unwrap()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        for mode in [0o640, 0o604] {
+        for mode in [0o640, 0o604, 0o620, 0o602] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let (_, warning) = Key::read(&settings(path.clone())).unwrap();
             assert_eq!(warning, Some(KeyWarning::OpenToOthers(path.clone())), "{mode:o}");

@@ -25,11 +25,11 @@ pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the group or everybody may read it. Where there are no modes nothing is said.
+/// Whether the group or everybody may read it or write into it. Where there are no modes nothing is said.
 pub(crate) fn open_to_others(about: &Metadata) -> bool {
     #[cfg(unix)]
     {
-        std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o044 != 0
+        std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o066 != 0
     }
     #[cfg(not(unix))]
     {

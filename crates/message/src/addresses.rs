@@ -13,7 +13,7 @@ use smtp::Mailbox;
 use token::{Kind, Token, inside, tokens};
 
 use crate::authors::AuthorTrouble;
-use crate::encoding::{clean, readable, text_of};
+use crate::encoding::{clean, decoded, readable, text_of};
 
 /// Octets of a value that is read; a message's whole header section is smaller unless an operator wants it otherwise.
 const VALUE: usize = 1024 * 1024;
@@ -107,7 +107,9 @@ impl<'a> Parser<'a> {
         if self.group.is_some() || self.after_group || !is_phrase(&phrase) {
             return Err(AuthorTrouble::Unreadable);
         }
-        self.list.odd |= phrase.iter().any(|token| token.kind == Kind::Comment);
+        // A reader that knows no groups may take an address in its name for the author.
+        let misread = |token: &Token<'_>| token.kind == Kind::Comment || deceptive(token) || token.text.contains(&b'@');
+        self.list.odd |= phrase.iter().any(misread);
         self.group = Some((display_name(&phrase).unwrap_or_default(), Vec::new()));
         Ok(())
     }
@@ -181,11 +183,15 @@ fn name_addr(segment: &[Token<'_>], open: usize) -> Result<Read, AuthorTrouble> 
     let spec = without_route(inner)?;
     let comment = |token: &Token<'_>| token.kind == Kind::Comment;
     let (mailbox, plain) = addr_spec(spec)?;
+    // There are readers to whom a field ends with a control character, if only in an encoded word.
+    let hides = hides_control(phrase);
+    let atoms = atoms(phrase).filter(|_| !hides);
     let odd = !plain
         || spec.len() < inner.len()
         || phrase.iter().any(|token| comment(token) || deceptive(token))
-        || after.iter().any(comment);
-    Ok(Read { entry: Entry { name: display_name(phrase), phrase: atoms(phrase), mailbox }, odd, unbracketed: false })
+        || after.iter().any(comment)
+        || hides;
+    Ok(Read { entry: Entry { name: display_name(phrase), phrase: atoms, mailbox }, odd, unbracketed: false })
 }
 
 /// An addr-spec, and what may stand around it: a comment behind it is its name; words before it are a phrase whose brackets
@@ -336,6 +342,11 @@ fn deceptive(token: &Token<'_>) -> bool {
     token.text.iter().any(|octet| matches!(octet, b'<' | b'>')) || std::str::from_utf8(token.text).is_err()
 }
 
+/// Encoded words, quoted or not, in which a control character stands.
+fn hides_control(phrase: &[Token<'_>]) -> bool {
+    decoded(&phrase_text(phrase)).contains(|character: char| character.is_control() && character != '\t')
+}
+
 /// ASCII atoms with their blanks.
 fn atoms(phrase: &[Token<'_>]) -> Option<String> {
     let phrase = trimmed(phrase);
@@ -346,6 +357,10 @@ fn atoms(phrase: &[Token<'_>]) -> Option<String> {
 }
 
 fn display_name(phrase: &[Token<'_>]) -> Option<String> {
+    named(&phrase_text(phrase))
+}
+
+fn phrase_text(phrase: &[Token<'_>]) -> String {
     let mut text = String::new();
     for token in phrase {
         match token.kind {
@@ -354,7 +369,7 @@ fn display_name(phrase: &[Token<'_>]) -> Option<String> {
             _ => text.push_str(&text_of(token.text)),
         }
     }
-    named(&text)
+    text
 }
 
 fn named(text: &str) -> Option<String> {
@@ -389,11 +404,16 @@ mod tests {
             ("\"x@y\" <a@b>", Ok("x@y<a@b>")),
             ("=?utf-8?q?=C3=84?= =?utf-8?q?b=40c?= <a@b>", Ok("Äb@c<a@b>")),
             ("=?utf-8?q?a=2Cb=40c?= <d@e>", Ok("a,b@c<d@e>")),
+            ("=?utf-8?b?YUBiAA==?= <d@e>", Ok("a@b<d@e>!")),
+            ("\"=?utf-8?q?a=0AFrom:?=\" <d@e>", Ok("a From:<d@e>!")),
             ("=?utf-8?q?a,b@c?= <d@e>", Err(NoAddress)),
             ("=?utf-8?q?<a@b>?= <c@d>", Err(Unreadable)),
             ("=?utf-8?q?a=40b?=@c", Err(Unreadable)),
             ("G: a@b, X <c@d>; , e@f", Ok("<a@b> X<c@d> <e@f>")),
             ("G:;", Ok("")),
+            ("\"x@y\": a@b;", Ok("<a@b>!")),
+            ("\"<x>\": a@b;", Ok("<a@b>!")),
+            ("B\u{fc}ro: a@b;", Ok("<a@b>")),
             ("", Ok("")),
             (",a@b,,", Ok("<a@b>!")),
             ("(x) a@b", Ok("<a@b>!")),

@@ -3,13 +3,13 @@
 //! In: the name of a field and its value, unfolded; of the message or of a part. Out: a value in ASCII that means the same, as
 //! far as the field can say it. Never: another address. One that is itself not ASCII stays, for ASCII has no words for it.
 
-use std::fmt::Write;
-
 use crate::addresses::AddressList;
-use crate::encoding::{ascii, clean, encoded_words, readable, text_of, unstructured};
+use crate::encoding::{ascii, clean, encoded_words, field, readable, text_of, unstructured};
+use crate::mime::Reader;
+use crate::section::unfold;
 
-/// Octets of a piece of a parameter's value (RFC 2231 §3).
-const PIECE: usize = 50;
+/// Octets of a parameter's value in one piece (RFC 2231 §3).
+const PIECE: usize = 60;
 
 /// How a field is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,12 @@ impl Shape {
     }
 }
 
-/// The value in ASCII, except for addresses that are not. Also for the fields of a part.
-pub(crate) fn encode_part_field(name: &str, value: &[u8]) -> String {
+/// The value of a field of the message in ASCII, except for addresses that are not.
+pub(crate) fn in_ascii(name: &str, value: &[u8]) -> String {
     match Shape::of(name) {
         Shape::Addresses => addresses(value),
         Shape::Ids => ids(value),
-        Shape::Parameters => parameters(&text_of(value)),
+        Shape::Parameters => parameters(value).map_or_else(|| ascii(&clean(&text_of(value))), |parts| parts.join("; ")),
         Shape::Machine => ascii(&clean(&text_of(value))),
         Shape::Text => text(value),
     }
@@ -78,100 +78,73 @@ fn ids(value: &[u8]) -> String {
     value.split_ascii_whitespace().filter(|id| id.is_ascii()).collect::<Vec<_>>().join(" ")
 }
 
-/// Each parameter that is not ASCII by RFC 2231, the others as they are.
-fn parameters(value: &str) -> String {
-    let value = clean(value);
-    let mut written = String::with_capacity(value.len());
-    for (at, part) in split_parameters(&value).into_iter().enumerate() {
-        if at > 0 {
-            written.push(';');
+/// A field of a part, as it came, in ASCII, without a line end behind it. `None`: it would mean something else then. Text that
+/// is no UTF-8 is not guessed at here.
+pub(crate) fn part_field(raw: &[u8]) -> Option<String> {
+    let (name, value) = raw.split_at_checked(memchr::memchr(b':', raw)?)?;
+    let (name, value) = (std::str::from_utf8(name).ok()?, value.get(1..)?);
+    let text = match Shape::of(name.trim()) {
+        Shape::Parameters => format!("{name}: {}", parameters(value)?.join(";\r\n\t")),
+        _ => {
+            let mut text = String::new();
+            field(&mut text, name, &unstructured(std::str::from_utf8(&unfold(value)).ok()?.trim()));
+            text.trim_end().to_owned()
         }
-        match part.split_once('=') {
-            Some((name, value)) if at > 0 && !part.is_ascii() && name.is_ascii() => {
-                parameter(&mut written, name.trim(), value.trim())
-            }
-            _ if part.is_ascii() => written.push_str(part),
-            _ => written.push_str(&ascii(part)),
-        }
-    }
-    written
-}
-
-/// At semicolons outside of quoted strings.
-fn split_parameters(value: &str) -> Vec<&str> {
-    let (mut quoted, mut escaped) = (false, false);
-    let ends = |octet: char| {
-        match octet {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ';' if !quoted => return true,
-            _ => {}
-        }
-        false
     };
-    value.split(ends).collect()
+    text.is_ascii().then_some(text)
 }
 
-/// ` name*=utf-8''…`, or in pieces ` name*0*=utf-8''…; name*1*=…`.
-fn parameter(into: &mut String, name: &str, value: &str) {
-    let encoded = percent_encoded(&unquoted(value));
-    let name = name.trim_end_matches('*');
-    // Writing into a string does not fail.
-    if encoded.len() <= PIECE {
-        let _ = write!(into, " {name}*=utf-8''{encoded}");
-        return;
+/// What stands before the parameters, then each of them: those that are not ASCII by RFC 2231. Octets that are no UTF-8 are
+/// windows-1252 and stay what they are, so that a boundary is still that of the body. Comments are left out.
+fn parameters(value: &[u8]) -> Option<Vec<String>> {
+    let (main, mut reader) = Reader::of_value(value);
+    let mut parts = vec![String::from_utf8(main).ok()?];
+    while let Some((name, value)) = reader.parameter() {
+        parts.extend(parameter(&String::from_utf8(name).ok()?, &value)?);
     }
-    for (number, piece) in pieces(&encoded).into_iter().enumerate() {
-        let start = if number == 0 { "utf-8''" } else { ";" };
-        let _ = match number {
-            0 => write!(into, " {name}*0*={start}{piece}"),
-            _ => write!(into, "{start} {name}*{number}*={piece}"),
-        };
-    }
+    parts.iter().all(|part| part.is_ascii()).then_some(parts)
 }
 
-fn unquoted(value: &str) -> String {
-    let Some(inner) = value.strip_prefix('"') else { return value.to_owned() };
-    let (mut text, mut escaped) = (String::new(), false);
-    for character in inner.chars() {
-        match character {
-            '\\' if !escaped => escaped = true,
-            '"' if !escaped => break,
-            other => {
-                text.push(other);
-                escaped = false;
-            }
+fn parameter(name: &str, value: &[u8]) -> Option<Vec<String>> {
+    if name.ends_with('*') {
+        // RFC 2231 §4: it is encoded already, or should be.
+        let octets =
+            value.iter().map(|octet| if octet.is_ascii() { char::from(*octet).into() } else { percent(*octet) });
+        return Some(vec![format!("{name}={}", octets.collect::<String>())]);
+    }
+    if value.is_ascii() {
+        let value = String::from_utf8_lossy(value).replace('\\', "\\\\").replace('"', "\\\"");
+        return Some(vec![format!("{name}=\"{value}\"")]);
+    }
+    // A piece of a value that is not encoded as a whole.
+    (!name.contains('*')).then(|| extended(name, value))
+}
+
+/// `name*=utf-8''…`, in pieces where it is long (RFC 2231 §3). No character is cut: many readers decode each piece by itself.
+fn extended(name: &str, value: &[u8]) -> Vec<String> {
+    let (charset, characters): (_, Vec<&[u8]>) = match std::str::from_utf8(value) {
+        Ok(text) => ("utf-8", text.split_inclusive(|_| true).map(str::as_bytes).collect()),
+        Err(_) => ("windows-1252", value.chunks(1).collect()),
+    };
+    let mut pieces = vec![format!("{charset}''")];
+    for character in characters {
+        let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~".contains(octet);
+        let octets =
+            character.iter().map(|octet| if plain(octet) { char::from(*octet).into() } else { percent(*octet) });
+        let text: String = octets.collect();
+        match pieces.last_mut().filter(|piece| piece.len() + text.len() <= PIECE) {
+            Some(piece) => piece.push_str(&text),
+            None => pieces.push(text),
         }
     }
-    text
+    match pieces.as_slice() {
+        [piece] => vec![format!("{name}*={piece}")],
+        _ => pieces.iter().enumerate().map(|(number, piece)| format!("{name}*{number}*={piece}")).collect(),
+    }
 }
 
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() * 3);
-    for octet in text.bytes() {
-        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
-            encoded.push(char::from(octet));
-        } else {
-            // Writing into a string does not fail.
-            let _ = write!(encoded, "%{octet:02X}");
-        }
-    }
-    encoded
-}
-
-/// Never cut inside a `%FC`.
-fn pieces(encoded: &str) -> Vec<&str> {
-    let (mut pieces, mut rest) = (Vec::new(), encoded);
-    while rest.len() > PIECE {
-        let end = (PIECE - 2..=PIECE).find(|at| rest.as_bytes().get(*at) == Some(&b'%')).unwrap_or(PIECE);
-        let inside = rest.get(..end).and_then(|piece| piece.rfind('%')).filter(|at| at + 3 > end);
-        let (piece, after) = rest.split_at(inside.unwrap_or(end));
-        pieces.push(piece);
-        rest = after;
-    }
-    pieces.push(rest);
-    pieces
+fn percent(octet: u8) -> String {
+    format!("%{octet:02X}")
 }
 
 #[cfg(test)]
@@ -193,12 +166,23 @@ mod tests {
             (
                 "Content-Type",
                 "text/plain; name=\"Ü; x.txt\"; charset=utf-8".as_bytes(),
-                "text/plain; name*=utf-8''%C3%9C%3B%20x.txt; charset=utf-8",
+                "text/plain; name*=utf-8''%C3%9C%3B%20x.txt; charset=\"utf-8\"",
             ),
-            ("Content-Disposition", b"attachment; filename=\"\xdc.pdf\"", "attachment; filename*=utf-8''%C3%9C.pdf"),
+            (
+                "Content-Disposition",
+                b"attachment; filename=\"\xdc.pdf\"",
+                "attachment; filename*=windows-1252''%DC.pdf",
+            ),
+            (
+                "Content-Disposition",
+                "attachment; filename*=utf-8''ü%20x".as_bytes(),
+                "attachment; filename*=utf-8''%C3%BC%20x",
+            ),
+            ("Content-Type", b"multipart/mixed; boundary=\xfc", "multipart/mixed; boundary*=windows-1252''%FC"),
+            ("Content-Type", "tüxt/plain; name=x".as_bytes(), "t\\x{FC}xt/plain; name=x"),
         ];
         for (name, value, expected) in table {
-            assert_eq!(encode_part_field(name, value), *expected, "{name}: {}", text_of(value));
+            assert_eq!(in_ascii(name, value), *expected, "{name}: {}", text_of(value));
         }
     }
 
@@ -206,12 +190,51 @@ mod tests {
     fn a_long_file_name_is_read_back_by_others() {
         for length in 1..80 {
             let name = format!("{}.pdf", "aü".repeat(length));
-            let value = encode_part_field("Content-Disposition", format!("attachment; filename=\"{name}\"").as_bytes());
+            let value = in_ascii("Content-Disposition", format!("attachment; filename=\"{name}\"").as_bytes());
             assert!(value.is_ascii());
             let message = format!("Content-Type: text/plain\r\nContent-Disposition: {value}\r\n\r\nx\r\n");
             let read = mail_parser::MessageParser::default().parse(message.as_bytes()).unwrap();
             let theirs = mail_parser::MimeHeaders::attachment_name(read.part(0).unwrap()).map(str::to_owned);
             assert_eq!(theirs, Some(name));
         }
+    }
+    #[test]
+    fn fields_of_parts_become_ascii_and_mean_the_same() {
+        let table: [(&[u8], Option<&str>); 8] = [
+            (
+                "Content-Type: text/plain; charset=utf-8;\r\n name=\"Größe \\\"1\\\".txt\"\r\n".as_bytes(),
+                Some(
+                    "Content-Type: text/plain;\r\n\tcharset=\"utf-8\";\r\n\tname*=utf-8''Gr%C3%B6%C3%9Fe%20%221%22.txt",
+                ),
+            ),
+            (
+                b"Content-Disposition: attachment (x); filename=\xfc.pdf",
+                Some("Content-Disposition: attachment;\r\n\tfilename*=windows-1252''%FC.pdf"),
+            ),
+            (
+                "content-disposition: inline; filename*=utf-8''ü%20x".as_bytes(),
+                Some("content-disposition: inline;\r\n\tfilename*=utf-8''%C3%BC%20x"),
+            ),
+            ("Content-Disposition: inline; filename*0=\"ü\"".as_bytes(), None),
+            ("Content-Type: text/plain (ü); name=x".as_bytes(), Some("Content-Type: text/plain;\r\n\tname=\"x\"")),
+            ("Content-Type: tüxt/plain".as_bytes(), None),
+            (
+                "Content-Description: Störung\r\n der Anlage\r\n".as_bytes(),
+                Some("Content-Description: =?utf-8?Q?St=C3=B6rung_der_Anlage?="),
+            ),
+            (b"Content-Description: \xfc", None),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(part_field(raw).as_deref(), expected, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_long_parameter_goes_in_pieces() {
+        let text = part_field(format!("Content-Type: a/b; name={}", "ä".repeat(40)).as_bytes()).unwrap();
+        let lines: Vec<_> = text.split(";\r\n\t").collect();
+        assert!(lines[1].starts_with("name*0*=utf-8''%C3%A4") && lines[2].starts_with("name*1*=%"), "{text}");
+        assert_eq!(text.matches("%C3").count() + text.matches("%A4").count(), 80);
+        assert!(lines.iter().all(|line| line.len() <= 76));
     }
 }

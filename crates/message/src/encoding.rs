@@ -163,6 +163,11 @@ fn hexadecimal(into: &mut String, octets: &[u8]) {
 /// For people: a field's text with its encoded words decoded, where the character set is one that Western mail uses; others
 /// stay as they are.
 pub(crate) fn readable(text: &str) -> String {
+    clean(&decoded(text))
+}
+
+/// The same as it is written, with whatever control characters encoded words hide.
+pub(crate) fn decoded(text: &str) -> String {
     let mut read = String::with_capacity(text.len());
     let mut after_encoded = false;
     for (blanks, word) in words(text.trim()) {
@@ -175,7 +180,7 @@ pub(crate) fn readable(text: &str) -> String {
         after_encoded = decoded.is_some();
         read.push_str(decoded.as_deref().unwrap_or(word));
     }
-    clean(&read)
+    read
 }
 
 /// Octets of unknown character set: UTF-8 if they can be, otherwise windows-1252, in which Western devices write.

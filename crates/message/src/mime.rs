@@ -15,6 +15,8 @@
 //! - `message/rfc822`, `message/global` and parts of a `multipart/digest` without a type are messages, and are read on.
 //! - `message/partial`, `message/external-body`, a `multipart` without a usable boundary and a part with a transfer encoding
 //!   that we do not know (`x-…`, uuencode) may not be encoded: their bare line ends become CRLF, anything else is a refusal.
+//! - Bare line ends of other `message/…` become CRLF too. So do those of a multipart of which no part is there, for its text is what people
+//!   are shown; anything else in that is a refusal.
 //! - What lies deeper than 32 levels or behind 10,000 parts, and a part whose header section is over 64 KiB, passes unread;
 //!   if anything in it would have to change, that is a refusal.
 //!
@@ -28,7 +30,6 @@
 //! What is signed (the first part of a `multipart/signed`) was signed with CRLF at its line ends (RFC 1847 §2.1): text in it
 //! that has nothing wrong but bare LFs gets CRLF and is not encoded, so that the signature holds.
 
-mod ascii;
 mod encode;
 mod entity;
 mod findings;
@@ -40,6 +41,7 @@ mod reencode;
 mod survey;
 mod walk;
 
+pub(crate) use media::Reader;
 pub use plan::{BodyPlan, Charset, NewEncoding, TransferEncoding};
 pub use reencode::Reencoder;
 pub use survey::{Needs, Survey, TopPart};

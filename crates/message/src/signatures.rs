@@ -3,6 +3,8 @@
 //! In: its header section. Out: which fields each signature covers (RFC 6376 §3.5, RFC 8617 §4.1.2), whether the body is
 //! signed (RFC 1847). Never: a verification.
 
+use std::collections::HashSet;
+
 use crate::encoding::{clean, text_of};
 use crate::section::Section;
 
@@ -21,8 +23,10 @@ struct Signed {
     /// `DKIM-Signature` or `ARC-Message-Signature`
     kind: &'static str,
     domain: String,
-    /// Lower case.
-    fields: Vec<String>,
+    /// The value of `h=`, in lower case.
+    fields: String,
+    /// It covers no octet of the body (`l=0`). Of a longer `l=` nobody knows here whether a change lies behind it.
+    header_only: bool,
 }
 
 impl Signatures {
@@ -49,11 +53,12 @@ impl Signatures {
     /// Which of them the change breaks, in words; `None` if all hold. `changed_fields` as in
     /// [`Outgoing`](crate::Outgoing), `body_changed`: an octet of the body is another, line ends included.
     pub fn broken_by(&self, changed_fields: &[String], body_changed: bool) -> Option<String> {
+        let changed: HashSet<&str> = changed_fields.iter().map(String::as_str).collect();
         let mut broken: Vec<String> = Vec::new();
         for signed in &self.signed {
-            let field = signed.fields.iter().find(|field| changed_fields.contains(field));
+            let field = signed.fields.split(':').map(str::trim).find(|field| changed.contains(field));
             let cause = match field {
-                _ if body_changed => "the body",
+                _ if body_changed && !signed.header_only => "the body",
                 Some(field) => field,
                 None => continue,
             };
@@ -74,8 +79,8 @@ impl Signed {
             tags.into_iter().find(|(tag, _)| tag.trim() == name).map(|(_, value)| value.to_owned()).unwrap_or_default()
         };
         let domain: String = clean(&tag("d")).trim().chars().take(255).collect();
-        let fields = tag("h").split(':').map(|name| name.trim().to_ascii_lowercase()).collect();
-        Self { kind, domain: if domain.is_empty() { "an unnamed domain".to_owned() } else { domain }, fields }
+        let domain = if domain.is_empty() { "an unnamed domain".to_owned() } else { domain };
+        Self { kind, domain, fields: tag("h").to_ascii_lowercase(), header_only: tag("l").trim().parse() == Ok(0_u64) }
     }
 }
 
@@ -98,5 +103,19 @@ mod tests {
         );
         assert!(broken(&[], true).unwrap().contains("the signature of the content"));
         assert!(Signatures::of(&Section::parse(b"A: b\r\n\r\n", "x")).is_empty());
+    }
+
+    #[test]
+    fn a_signature_over_nothing_of_the_body_holds_when_the_body_is_changed() {
+        let of = |length: &str| {
+            let text = format!("DKIM-Signature: v=1; d=contoso.com; h=From : To; l={length}; b=y\r\n\r\n");
+            let signatures = Signatures::of(&Section::parse(text.as_bytes(), "x"));
+            let broken = |fields: &[String], body| signatures.broken_by(fields, body).is_some();
+            (broken(&[], true), broken(&["to".to_owned()], false))
+        };
+        assert_eq!(of(" 0 "), (false, true));
+        for length in ["1", "00000000000000000000000000001", "", "x"] {
+            assert_eq!(of(length), (true, true), "{length}");
+        }
     }
 }

@@ -136,6 +136,6 @@ fn a_key_that_others_can_read_is_named() {
     std::fs::set_permissions(dir.path().join("rsa.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(
         said(dir.path(), &entry("contoso.com", "a", "rsa.pem", "")),
-        "17: others on this machine can read the DKIM key DIR/rsa.pem\n  hint: chmod 600 DIR/rsa.pem"
+        "17: others on this machine can read or replace the DKIM key DIR/rsa.pem\n  hint: chmod 600 DIR/rsa.pem"
     );
 }

@@ -109,6 +109,12 @@ impl Entity {
         }
     }
 
+    /// A status notification, a receipt: lines of fields, which must not be encoded (RFC 2045 §6.4, RFC 3464 §2.1) and which
+    /// many readers do not decode.
+    pub(super) fn is_of_fields(&self) -> bool {
+        self.media.starts_with("message/") && self.declared.is_identity()
+    }
+
     /// `part 2.1 (text/plain)`
     pub(super) fn name(&self) -> String {
         match self.path.as_str() {

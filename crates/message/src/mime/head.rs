@@ -4,8 +4,8 @@
 //! section with CRLF at its line ends, without NUL, folded at blanks where a line is too long. Fields that need no change
 //! keep their octets.
 
-use super::ascii;
 use super::plan::NewEncoding;
+use crate::eight_bit::part_field;
 
 /// RFC 5322 §2.1.1: a line has no more, its CRLF not counted.
 const LINE: usize = 998;
@@ -130,7 +130,7 @@ fn next_field(section: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn write_field(field: &[u8], rewriting: Rewriting, written: &mut Written, out: &mut Vec<u8>) {
     let encode = rewriting.seven_bit && !rewriting.message && !field.is_ascii();
-    let ascii = encode.then(|| ascii::field(field)).flatten();
+    let ascii = encode.then(|| part_field(field)).flatten();
     written.encoded |= ascii.is_some();
     let ascii = ascii.map(|text| text + "\r\n");
     let mut rest = ascii.as_ref().map_or(field, String::as_bytes);

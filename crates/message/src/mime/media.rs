@@ -3,6 +3,8 @@
 //! In: values of fields, folded or not. Out: the media type, its boundary, the encoding. What cannot be read is what readers
 //! make of it: text/plain, no encoding.
 
+use std::collections::HashMap;
+
 use crate::encoding::digit;
 
 /// Octets of a boundary; RFC 2046 §5.1.1 allows 70.
@@ -61,7 +63,11 @@ fn boundary(reader: &mut Reader) -> Option<Vec<u8>> {
 
 /// `*`, or `*0`, `*1*`, …
 fn extended(pieces: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
-    let of = |section: &str| pieces.iter().find(|(name, _)| name == section.as_bytes()).map(|(_, value)| value);
+    let mut found = HashMap::new();
+    for (name, value) in pieces {
+        found.entry(name.as_slice()).or_insert(value);
+    }
+    let of = |section: &str| found.get(section.as_bytes()).copied();
     if let Some(value) = of("*") {
         return Some(without_charset(value));
     }
@@ -141,11 +147,11 @@ impl Declared {
 }
 
 /// What is left of a value.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     /// What stands before the parameters (`text/plain`, `attachment`), without blanks and comments; and where they begin.
-    pub(super) fn of_value(value: &'a [u8]) -> (Vec<u8>, Self) {
+    pub(crate) fn of_value(value: &'a [u8]) -> (Vec<u8>, Self) {
         let mut reader = Self(value);
         let mut main = reader.token().to_vec();
         while reader.sign(b'/') {
@@ -199,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `; name=value`, its name in lower case. Between them anything may stand that is none.
-    pub(super) fn parameter(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn parameter(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
         loop {
             self.skip();
             self.until(|octet| b";\"(".contains(&octet));
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn media_types_are_read_as_others_read_them() {
-        let table: [(&str, &str, Option<&str>); 20] = [
+        let table: [(&str, &str, Option<&str>); 21] = [
             ("text/plain", "text/plain", None),
             (" TEXT / Html ; charset=x", "text/html", None),
             ("multipart/mixed; boundary=abc", "multipart/mixed", Some("abc")),
@@ -261,6 +267,11 @@ mod tests {
                 "multipart/mixed; boundary*0=ab; boundary*1*=c%64; boundary*2=\"e f\"",
                 "multipart/mixed",
                 Some("abcde f"),
+            ),
+            (
+                "multipart/mixed; boundary*1=b; boundary*0=a; boundary*1=x; boundary*1*=y; boundary*00=z",
+                "multipart/mixed",
+                Some("ab"),
             ),
             ("multipart/mixed; boundary*0*=''a%62; boundary*2=z", "multipart/mixed", Some("ab")),
             ("multipart/mixed; boundary=\"\"", "multipart/mixed", None),

@@ -71,6 +71,8 @@ struct Level {
     /// Before its first part.
     preamble: Findings,
     epilogue: Findings,
+    /// A part of it was seen. Without any its text is all that a reader is shown.
+    parts: bool,
     /// A part in it will be encoded.
     encoded: bool,
     /// An octet over 127 will still be in it.
@@ -260,8 +262,10 @@ impl Surveyor {
 
     fn leave_level(&mut self, entity: &Entity) {
         let Some(mut level) = self.levels.pop() else { return };
-        let content = self.around(entity, &mut level.eight_bit, &level.preamble, "before its first part");
-        let epilogue = self.around(entity, &mut level.eight_bit, &level.epilogue, "after its last part");
+        let around = (level.parts, &mut level.eight_bit);
+        let content = self.around(entity, around, &level.preamble, "before its first part");
+        let around = (level.parts, &mut level.eight_bit);
+        let epilogue = self.around(entity, around, &level.epilogue, "after its last part");
         let encoding = level.encoded.then(|| relabelled(entity, level.eight_bit, self.start.seven_bit)).flatten();
         let encoding = encoding.map(|encoding| NewEncoding { encoding, charset: None });
         self.change(entity, Change { encoding, content, epilogue });
@@ -271,10 +275,18 @@ impl Surveyor {
         }
     }
 
-    /// Text around parts.
-    fn around(&mut self, entity: &Entity, eight_bit: &mut bool, found: &Findings, place: &str) -> Treatment {
+    /// Text around parts, if there are `parts`.
+    fn around(
+        &mut self,
+        entity: &Entity,
+        (parts, eight_bit): (bool, &mut bool),
+        found: &Findings,
+        place: &str,
+    ) -> Treatment {
         let trouble = found.trouble(self.start.seven_bit);
-        if trouble.beyond_line_ends() {
+        if trouble.beyond_line_ends() && !parts {
+            self.refuse(entity, &format!("has no part with its boundary, and has {}", trouble.words()));
+        } else if trouble.beyond_line_ends() {
             self.alters(entity, trouble.only_eight_bit());
             self.note(format!("text of {} {place} left out: {}", entity.name(), trouble.words()));
             return Treatment::Omit;
@@ -291,6 +303,7 @@ fn treatment(entity: &Entity, trouble: Trouble, dense: bool) -> Option<Treatment
         return Some(Treatment::Keep);
     }
     Some(match (&entity.kind, entity.declared) {
+        (Kind::Leaf { .. }, _) if entity.is_of_fields() && !trouble.beyond_line_ends() => Treatment::LineEnds,
         (Kind::Leaf { .. }, Declared::Base64) if trouble.beyond_line_ends() => Treatment::Rewrap,
         (Kind::Leaf { .. }, Declared::Base64) => Treatment::LineEnds,
         (Kind::Leaf { text: true }, _) if entity.signed_in.is_some() && trouble.only_bare_lf() => Treatment::LineEnds,
@@ -314,6 +327,9 @@ fn relabelled(entity: &Entity, eight_bit: bool, seven_bit: bool) -> Option<Trans
 
 impl Visit for Surveyor {
     fn head(&mut self, entity: &Entity, section: &[u8]) {
+        if let Some(level) = self.levels.last_mut() {
+            level.parts = true;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let rewriting = Rewriting { encoding: None, message: entity.is_message, seven_bit: self.start.seven_bit };

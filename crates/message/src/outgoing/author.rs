@@ -5,7 +5,7 @@ use smtp::Mailbox;
 use super::Plan;
 use super::draft::Draft;
 use super::identity::host_of;
-use crate::addresses::{canonical, display};
+use crate::addresses::{canonical, display, written};
 use crate::authors::{Author, AuthorTrouble, Authors, FIELD, read_from, read_sender};
 use crate::encoding::{clean, cut, text_of, unstructured};
 
@@ -17,7 +17,8 @@ const ORIGINAL: usize = 2_000;
 /// Octets of an unusable From that may become a display name.
 const NAME: usize = 100;
 
-/// Afterwards there is one From, and at most one Sender, and all readers read the same in them.
+/// Afterwards there is one From, and at most one Sender, one at least where From has several authors; and all readers read the
+/// same in them.
 pub(super) fn repair(draft: &mut Draft<'_>, incoming: &Authors, plan: &Plan<'_>) {
     sender(draft, incoming);
     match incoming.from_trouble {
@@ -30,6 +31,18 @@ pub(super) fn repair(draft: &mut Draft<'_>, incoming: &Authors, plan: &Plan<'_>)
             None => incoming.from.clone(),
         };
         super::rewriting::apply(draft, &authors, incoming, rewriting, plan);
+    } else if incoming.from.len() > 1 && draft.find("sender").is_none() {
+        name_sender(draft, &incoming.from, plan);
+    }
+}
+
+/// Of several authors, Sender says who sent the message (RFC 5322 §3.6.2); Exchange refuses it otherwise (`550 5.1.20`).
+fn name_sender(draft: &mut Draft<'_>, from: &[Author], plan: &Plan<'_>) {
+    let of_plan = plan.author.and_then(canonical);
+    let mut sendable = of_plan.iter().chain(from.iter().map(|author| &author.mailbox));
+    if let Some(sender) = sendable.find(|mailbox| plan.smtputf8 || mailbox.is_ascii()) {
+        draft.add("Sender", &written(None, sender));
+        draft.note(format!("From has several authors and there was no Sender: it became {sender}"));
     }
 }
 

@@ -4,8 +4,9 @@
 //! that says who a message is from, where it has been, or how its body is to be read.
 
 use super::draft::Draft;
+use super::structure::stands_once;
 use crate::addresses::AddressList;
-use crate::eight_bit::{Shape, encode_part_field};
+use crate::eight_bit::{Shape, in_ascii};
 
 /// Octets of a name; it has a line with the first word.
 const NAME: usize = 76;
@@ -83,7 +84,7 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
-    /// `add`: one more field, unless one with this value is there; `replace`: the only field of its name, added if there was
+    /// `add`: one more field, unless one with this value is there, or instead of the one that may be there; `replace`: the only field of its name, added if there was
     /// none; `remove`: all of the name. Values are text in any language; fields of addresses need addresses.
     pub fn new(
         add: Vec<(FieldName, String)>,
@@ -105,7 +106,7 @@ impl HeaderEdits {
             }
         }
         for (name, value) in &self.replace {
-            let (lower, value) = (name.0.to_ascii_lowercase(), in_ascii(name, value, smtputf8));
+            let (lower, value) = (name.0.to_ascii_lowercase(), sendable(name, value, smtputf8));
             let same = draft.find(&lower).is_some_and(|entry| entry.value() == value.as_bytes());
             if !same || draft.count(&lower) > 1 {
                 draft.put(&name.0, &value);
@@ -113,18 +114,22 @@ impl HeaderEdits {
             }
         }
         for (name, value) in &self.add {
-            let (lower, value) = (name.0.to_ascii_lowercase(), in_ascii(name, value, smtputf8));
-            if !draft.fields().any(|entry| entry.name == lower && entry.value() == value.as_bytes()) {
-                draft.add(&name.0, &value);
-                draft.note(format!("{name} was added, as configured"));
+            let (lower, value) = (name.0.to_ascii_lowercase(), sendable(name, value, smtputf8));
+            if draft.fields().any(|entry| entry.name == lower && entry.value() == value.as_bytes()) {
+                continue;
             }
+            match stands_once(&lower) {
+                true => draft.put(&name.0, &value),
+                false => draft.add(&name.0, &value),
+            }
+            draft.note(format!("{name} was added, as configured"));
         }
     }
 }
 
-fn in_ascii(name: &FieldName, value: &str, smtputf8: bool) -> String {
+fn sendable(name: &FieldName, value: &str, smtputf8: bool) -> String {
     let value = value.trim();
-    if value.is_ascii() || smtputf8 { value.to_owned() } else { encode_part_field(&name.0, value.as_bytes()) }
+    if value.is_ascii() || smtputf8 { value.to_owned() } else { in_ascii(&name.0, value.as_bytes()) }
 }
 
 fn check(name: &FieldName, value: &str) -> Result<(), EditError> {

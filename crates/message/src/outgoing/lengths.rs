@@ -1,10 +1,12 @@
 //! Octets over 127, values that Exchange refuses for their size, lines that SMTP cannot carry.
 
+use std::cell::Cell;
+
 use super::draft::{Draft, Entry};
 use super::structure::capitalized;
 use crate::addresses::AddressList;
 use crate::authors::FIELD;
-use crate::eight_bit::{Shape, encode_part_field};
+use crate::eight_bit::{Shape, in_ascii};
 use crate::encoding::{cut, encoded_words, lines, readable, text_of, unstructured};
 
 /// RFC 5322 §2.1.1
@@ -19,30 +21,33 @@ const SUBJECT: usize = 4_000;
 const LAST_IDS: usize = 20;
 /// A word longer than this finds no place to fold.
 const WORD: usize = 900;
+/// Fields that are named in a note.
+const NAMED: usize = 8;
 
 /// Makes fields ASCII, as far as they can be; with SMTPUTF8 those that are no UTF-8.
 pub(super) fn encode(draft: &mut Draft<'_>, smtputf8: bool) {
-    let (mut at, mut found) = (0, Vec::new());
-    while let Some(entry) = draft.get(at) {
+    let (mut found, mut empty) = (Vec::new(), Vec::new());
+    for at in 0..draft.len() {
+        let Some(entry) = draft.get(at) else { continue };
         if entry.octets.is_ascii() || (smtputf8 && std::str::from_utf8(&entry.octets).is_ok()) {
-            at += 1;
             continue;
         }
         let (name, value) = (capitalized(&entry.name), encoded(entry));
         if value.as_bytes() == entry.value() {
-            at += 1; // Only an address is left, and it stays.
-            continue;
+            continue; // Only an address is left, and it stays.
         }
         if value.is_empty() {
-            draft.remove_at(at);
+            empty.push(at);
         } else {
             draft.set(at, &value);
-            at += 1;
         }
-        if !found.contains(&name) {
+        if found.len() <= NAMED && !found.contains(&name) {
             found.push(name);
         }
     }
+    // All at once: there may be very many.
+    let at = Cell::new(0_usize);
+    draft.remove(|_| empty.binary_search(&at.replace(at.get() + 1)).is_ok());
     if !found.is_empty() {
         draft.note(format!("{}: characters that are not ASCII were encoded", list(&found)));
     }
@@ -52,12 +57,11 @@ fn encoded(entry: &Entry) -> String {
     let value = entry.value();
     match (entry.name.as_str(), AddressList::parse(&value)) {
         ("from" | "sender", Ok(addresses)) => addresses.flat(FIELD - "Sender: ".len()),
-        _ => encode_part_field(&entry.name, &value),
+        _ => in_ascii(&entry.name, &value),
     }
 }
 
 fn list(names: &[String]) -> String {
-    const NAMED: usize = 8;
     let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > NAMED {
         text.push_str(", …");

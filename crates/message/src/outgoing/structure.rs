@@ -21,6 +21,11 @@ const SINGLE: [&str; 12] = [
     "content-disposition",
 ];
 
+/// Whether a section has at most one field of this name, in lower case.
+pub(super) fn stands_once(name: &str) -> bool {
+    SINGLE.contains(&name)
+}
+
 /// Line ends become CRLF, blank lines of a field and blanks before its colon go, control characters become blanks.
 pub(super) fn tidy(draft: &mut Draft<'_>) {
     let (mut ends, mut controls, mut blanks) = (false, false, false);

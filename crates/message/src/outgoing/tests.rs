@@ -74,7 +74,7 @@ fn what_is_well_formed_leaves_octet_for_octet() {
     for fields in [
         "From: a@b.test\r\n",
         "from:\"M, A\" <a@b.test>,\r\n\tJohn Q. Public <c@d.test>\r\nSender: x@y.test (Daemon)\r\n",
-        "From: Team: a@b.test, c@d.test;\r\n",
+        "From: Team: a@b.test, c@d.test;\r\nSender: c@d.test\r\n",
         "From: =?shift_jis?B?g2WDWINn?= <a@b.test>\r\nTo: undisclosed-recipients:;\r\nX-Empty:\r\n",
         "From: a@[192.0.2.1]\r\nSubject: =?utf-8?q?=C3=A4?=\r\n  and   blanks \r\nReferences: <a@b>\r\n <c@d>\r\n",
         "From: a@b.test\r\nMIME-Version: 1.0\r\nContent-Type: text/plain;\r\n\tcharset=utf-8\r\nReceived: x\r\nReceived: y\r\n",
@@ -157,7 +157,9 @@ fn what_readers_could_read_in_two_ways_is_written_anew() {
         (b"From: \"a\" . b @ c . test\r\n", ""),
         (b"From: a . b @ c . test\r\n", "From: a.b@c.test\r\n"),
         (b"From: \"a\"@b.test\r\n", "From: a@b.test\r\n"),
-        (b"From: , a@b.test,, c@d.test\r\n", "From: a@b.test, c@d.test\r\n"),
+        (b"From: , a@b.test,, \r\n", "From: a@b.test\r\n"),
+        (b"From: =?utf-8?b?YUBiAA==?= <a@b.test>\r\n", "From: \"a@b\" <a@b.test>\r\n"),
+        (b"From: \"x@y.test\": a@b.test;\r\n", "From: a@b.test\r\n"),
         (b"From: \"<x@y.test>\" <a@b.test>\r\n", "From: =?utf-8?Q?=3Cx=40y=2Etest=3E?= <a@b.test>\r\n"),
         (b"From: B\xfcro <a@b.test>\r\n", "From: =?utf-8?Q?B=C3=BCro?= <a@b.test>\r\n"),
         (b"From : a@b.test\r\n", "From: a@b.test\r\n"),
@@ -165,6 +167,34 @@ fn what_readers_could_read_in_two_ways_is_written_anew() {
     ];
     for (fields, expected) in table.iter().filter(|(_, expected)| !expected.is_empty()) {
         check(fields, expected);
+    }
+}
+
+#[test]
+fn of_several_authors_one_is_named_as_the_sender() {
+    let (lane, quoted) = (author(), Mailbox::parse("\"x y\"@contoso.test").unwrap());
+    let (other, edits) = (Mailbox::parse("ü@contoso.test").unwrap(), HeaderEdits::default());
+    let two = "From: a@b.test, c@d.test\r\n";
+    let group = "From: Team: a@b.test, c@d.test;\r\n";
+    let table = [
+        (two, Some(&lane), false, "lane@contoso.test"),
+        (two, None, false, "a@b.test"),
+        (group, Some(&lane), false, "lane@contoso.test"),
+        ("From: a@b.test, c@d.test\r\nSender: x, y\r\n", Some(&lane), false, "lane@contoso.test"),
+        (two, Some(&quoted), false, "<\"x y\"@contoso.test>"),
+        (two, Some(&other), false, "a@b.test"),
+        (two, Some(&other), true, "ü@contoso.test"),
+        (two, Some(&quoted), true, "<\"x y\"@contoso.test>"),
+    ];
+    for (fields, author, smtputf8, sender) in table {
+        let input = format!("{SOUND}{fields}\r\n");
+        let result = outgoing(input.as_bytes(), &Plan { author, smtputf8, ..plan(&lane, &edits) });
+        let added = format!("Sender: {sender}\r\n");
+        assert!(text(&result).contains(&added) && result.changed_fields.contains(&"sender".to_owned()), "{fields}");
+        assert!(result.notes.iter().any(|note| note.contains("several authors")), "{:?}", result.notes);
+    }
+    for fields in ["From: Team: a@b.test;\r\n", "From: a@b.test, c@d.test\r\nSender: c@d.test\r\n"] {
+        check(fields, fields);
     }
 }
 
@@ -303,6 +333,22 @@ fn edits_are_made_and_made_once() {
     );
     assert_eq!(text(&result), expected);
     assert_eq!(outgoing(&result.octets, &plan).notes, Vec::<String>::new());
+}
+
+#[test]
+fn of_a_field_that_may_stand_once_the_added_one_counts() {
+    let name = |text: &str| FieldName::parse(text).unwrap();
+    let added = |texts: [(&str, &str); 2]| {
+        HeaderEdits::new(texts.map(|(field, value)| (name(field), value.to_owned())).to_vec(), vec![], vec![]).unwrap()
+    };
+    let (author, edits) = (author(), added([("Reply-To", "a@b.test"), ("reply-to", "c@d.test")]));
+    let plan = plan(&author, &edits);
+    let result = outgoing(b"", &plan);
+    let expected =
+        format!("reply-to: c@d.test\r\nFrom: <lane@contoso.test>\r\n{DATE}Message-ID: <{ID}@relay.test>\r\n");
+    assert_eq!(text(&result), format!("{expected}\r\n"));
+    let result = outgoing(format!("{SOUND}From: a@b.test\r\nReply-To: x@y.test\r\n\r\n").as_bytes(), &plan);
+    assert_eq!(text(&result), format!("{SOUND}From: a@b.test\r\nreply-to: c@d.test\r\n\r\n"));
 }
 
 #[test]
@@ -463,25 +509,26 @@ fn well_formed() -> impl Strategy<Value = Vec<String>> {
         list().prop_map(|list| format!("To: {list}\r\n")),
         list().prop_map(|list| format!("Cc: G: {list};\r\n")),
         list().prop_map(|list| format!("Reply-To: {list}\r\n")),
-        MAILBOX.prop_map(|mailbox| format!("Sender: {mailbox}\r\n")),
         "References: <[a-z]{3,9}@[a-z]{2,5}>(\r\n\t<[a-z]{3,9}@[a-z]{2,5}>){0,4}\r\n",
         "In-Reply-To: <[a-z]{3,9}@[a-z]{2,5}>\r\n",
         Just("MIME-Version: 1.0\r\nContent-Type: text/plain;\r\n charset=\"utf-8\"\r\n".to_owned()),
         "List-Unsubscribe: <https://[a-z]{2,9}\\.test/[a-z]{0,40}>\r\n",
         "X-[A-Z][a-z]{2,5}:( [!-~]{1,60}){0,6}(\r\n\t[!-~ ]{0,60}x){0,2}\r\n",
     ];
-    (list().prop_map(|list| format!("From: {list}\r\n")), proptest::collection::vec(other, 0..6)).prop_map(
-        |(from, others)| {
-            let mut seen = Vec::new();
-            let once = |field: &String| {
-                let name = field.split(':').next().unwrap_or_default().to_owned();
-                let first = !seen.contains(&name);
-                seen.push(name);
-                first
-            };
-            std::iter::once(from).chain(others.into_iter().filter(once)).collect()
-        },
-    )
+    let from = prop_oneof![
+        MAILBOX.prop_map(|mailbox| format!("From: {mailbox}\r\n")),
+        (list(), MAILBOX).prop_map(|(list, sender)| format!("From: {list}\r\nSender: {sender}\r\n")),
+    ];
+    (from, proptest::collection::vec(other, 0..6)).prop_map(|(from, others)| {
+        let mut seen = Vec::new();
+        let once = |field: &String| {
+            let name = field.split(':').next().unwrap_or_default().to_owned();
+            let first = !seen.contains(&name);
+            seen.push(name);
+            first
+        };
+        std::iter::once(from).chain(others.into_iter().filter(once)).collect()
+    })
 }
 
 proptest! {
@@ -507,7 +554,9 @@ proptest! {
             (None, None) => prop_assert_eq!(mailboxes(&sent.from), mailboxes(&scanned.from)),
         }
         if !rewrite {
-            prop_assert_eq!(mailboxes(&sent.sender), mailboxes(&scanned.sender));
+            let lacking = scanned.sender.is_none() && scanned.from.len() > 1;
+            let sender = if lacking { vec![author.to_string()] } else { mailboxes(&scanned.sender) };
+            prop_assert_eq!(mailboxes(&sent.sender), sender);
         }
 
         prop_assert_eq!(theirs(&result.octets, "from"), mailboxes(&sent.from), "{}", text(&result));

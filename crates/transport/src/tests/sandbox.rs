@@ -7,7 +7,8 @@ use smtp::{Notify, Ret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::fixture::{attempt, lane, message, named, settings, transport};
+use super::body::Pieces;
+use super::fixture::{attempt, attempt_with, lane, message, named, settings, transport};
 use crate::{Auth, ClientTls, SmtpKind, SmtpSettings};
 
 /// Submission as `relay@contoso.test` by password, and the file of its authority, which must live.
@@ -67,6 +68,23 @@ async fn a_refused_recipient_fails_alone_and_a_throttle_fails_nobody() {
     assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("handed over", "healthy"));
     assert_eq!(sandbox.messages().len(), 2);
     drop(transport);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_several_authors_is_taken_for_it_gets_a_sender() {
+    const SEVERAL: &str = "From: Anna <anna@contoso.test>, bert@contoso.test\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+        Message-ID: <1@contoso.test>\r\n\r\nMinutes\r\n";
+    let sandbox = Sandbox::start(Settings::default()).await.unwrap();
+    let (settings, _ca) = submission(&sandbox);
+    let mut mail = message(&["carl@contoso.test"]);
+    (mail.reverse_path, mail.size) = ("printer@contoso.test".parse().unwrap(), SEVERAL.len() as u64);
+    let report = attempt_with(&transport(settings), &mail, Pieces::of(&[SEVERAL])).await;
+    assert_eq!(named(&report, 0), "handed over", "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("several authors")), "{report:?}");
+    let arrived = &sandbox.messages()[0];
+    let raw = String::from_utf8(arrived.raw().unwrap()).unwrap();
+    assert!(arrived.from.len() == 2 && raw.contains("\r\nSender: printer@contoso.test\r\n"), "{raw}");
     sandbox.stop().await;
 }
 

@@ -116,7 +116,7 @@ const READ_OTHERWISE: [(&str, &str); 13] = [
     ("multipart-without-parts", "its line ends become CRLF"),
 ];
 /// Their line ends become CRLF, and that is all.
-const LINES: [&str; 3] = ["partial", "signed-lf", "uuencode"];
+const LINES: [&str; 4] = ["delivery-status", "partial", "signed-lf", "uuencode"];
 
 #[test]
 fn mail_parser_reads_the_same_before_and_after() {

@@ -127,7 +127,7 @@ fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bo
     let composite = context.depth < 32;
     let identity = !matches!(encoding.as_str(), "quoted-printable" | "base64") && !encoding.starts_with("x-");
     match (media.as_str(), boundary) {
-        (kind, Some(boundary)) if kind.starts_with("multipart/") && composite => {
+        (kind, Some(boundary)) if kind.starts_with("multipart/") && composite && !parts(body, &boundary).is_empty() => {
             if context.boundaries.contains(&boundary) {
                 return false;
             }
@@ -153,6 +153,7 @@ fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bo
             let may_change = kind.starts_with("multipart/")
                 || encoding.starts_with("x-")
                 || matches!(kind, "message/partial" | "message/external-body")
+                || (kind.starts_with("message/") && identity)
                 || (context.signed && (kind.starts_with("text/") || kind.starts_with("message/")));
             leaves.push(Leaf {
                 octets: decoded(&encoding, body),
