@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::dmarc::is_uri;
 use crate::dns::Dns;
 use crate::domain::DomainName;
 use crate::finding::Finding;
@@ -28,11 +29,18 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName) -> MtaStsReport {
     MtaStsReport { record: first(sts), tls_rpt: first(rpt), findings }
 }
 
-/// TXT records there that begin so; all others are to be ignored (RFC 8461 §3.1, RFC 8460 §3).
+/// TXT records there that begin so; all others are to be ignored (RFC 8461 §3.1, RFC 8460 §3). Without one, those that were meant to.
 async fn record(dns: &Dns, domain: &DomainName, labels: &str, version: &str) -> Result<Vec<String>, String> {
     let name = domain.child(labels).map_err(|error| error.to_string())?;
     let texts = dns.text(&name).await.known()?.unwrap_or_default();
-    Ok(texts.into_iter().filter(|text| text.starts_with(version)).collect())
+    let (good, other): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| begins(text, version));
+    let meant = |text: &String| text.to_ascii_lowercase().starts_with(&version.to_ascii_lowercase());
+    Ok(if good.is_empty() { other.into_iter().filter(meant).collect() } else { good })
+}
+
+/// The version as it is written here, and nothing more of it.
+fn begins(text: &str, version: &str) -> bool {
+    text.strip_prefix(version).is_some_and(|rest| rest.trim_start().starts_with(';'))
 }
 
 fn sts_finding(domain: &DomainName, found: &Result<Vec<String>, String>) -> Finding {
@@ -45,12 +53,13 @@ fn sts_finding(domain: &DomainName, found: &Result<Vec<String>, String>) -> Find
                  a TXT record at {name}: v=STSv1; id=<a new value at each change of the policy>;"
             ),
         ),
-        Ok([text]) if has_id(text) => Finding::ok(
+        Ok([text]) if begins(text, "v=STSv1") && has_id(text) => Finding::ok(
             "mta-sts-ok",
             format!("MTA-STS is announced (the policy at https://mta-sts.{domain}/.well-known/mta-sts.txt was not fetched)"),
         ),
-        Ok([_]) => Finding::warning("mta-sts-syntax", format!("the record at {name} has no valid id= and is ignored"))
-            .remedy("Up to 32 letters and digits: v=STSv1; id=20260101;"),
+        Ok([_]) => Finding::warning("mta-sts-syntax", format!("the record at {name} cannot be read, or has no valid id=, and is ignored"))
+            .remedy("Replace it; id= are up to 32 letters and digits, others at each change of the policy.")
+            .record(&name, "TXT", "v=STSv1; id=20260101;"),
         Ok(many) => Finding::warning("mta-sts-several", format!("{name} has {} records; senders ignore them all", many.len()))
             .remedy("Delete all but one."),
     }
@@ -73,7 +82,9 @@ fn rpt_finding(domain: &DomainName, found: &Result<Vec<String>, String>) -> Find
         Ok([]) => Finding::note("tls-rpt-none", "nobody is told when senders fail to reach the domain by TLS").remedy(
             format!("Optional: a TXT record at {name}: v=TLSRPTv1; rua=mailto:<a mailbox that somebody reads>"),
         ),
-        Ok([text]) if has_rua(text) => Finding::ok("tls-rpt-ok", "reports on TLS are asked for"),
+        Ok([text]) if begins(text, "v=TLSRPTv1") && has_rua(text) => {
+            Finding::ok("tls-rpt-ok", "reports on TLS are asked for")
+        }
         Ok(_) => {
             Finding::warning("tls-rpt-syntax", format!("the record at {name} is not one record with a valid rua="))
                 .remedy("v=TLSRPTv1; rua=mailto:<a mailbox that somebody reads>")
@@ -82,5 +93,7 @@ fn rpt_finding(domain: &DomainName, found: &Result<Vec<String>, String>) -> Find
 }
 
 fn is_report_address(rua: &str) -> bool {
-    rua.split(',').map(str::trim).all(|uri| uri.starts_with("mailto:") || uri.starts_with("https:"))
+    rua.split(',').map(str::trim).all(|uri| {
+        is_uri(uri) && ["mailto:", "https:"].iter().any(|scheme| uri.to_ascii_lowercase().starts_with(scheme))
+    })
 }

@@ -158,7 +158,10 @@ fn entry(kind: &str, value: &str) -> Entry {
             let (preference, host) = value.split_once(' ').unwrap();
             RData::MX(MX::new(preference.parse().unwrap(), fqdn(host)))
         }
-        "TLSA" => RData::TLSA(TLSA::new(CertUsage::DaneEe, Selector::Spki, Matching::Sha256, vec![7; 32])),
+        "TLSA" => {
+            let usage = if value == "PKIX" { CertUsage::PkixEe } else { CertUsage::DaneEe };
+            RData::TLSA(TLSA::new(usage, Selector::Spki, Matching::Sha256, vec![7; 32]))
+        }
         "TXT" => RData::TXT(TXT::from_bytes(value.as_bytes().chunks(255).collect())),
         "SERVFAIL" => return Entry::ServFail,
         "SILENT" => return Entry::Silent,
