@@ -123,6 +123,11 @@ impl DomainReport {
         ]
     }
 
+    /// Whether something could not be found out because it gave no answer.
+    pub fn is_in_doubt(&self) -> bool {
+        self.findings().any(Finding::is_trouble)
+    }
+
     /// The worst of all.
     pub fn severity(&self) -> Severity {
         self.findings().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
@@ -213,9 +218,8 @@ impl Doctor {
 }
 
 fn kept<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Duration {
-    let trouble =
-        findings.into_iter().any(|finding| finding.id.ends_with("-trouble") || finding.id.ends_with("-unknown"));
-    if trouble { TROUBLE_KEPT } else { KEPT }
+    let doubtful = |finding: &Finding| finding.is_trouble() || finding.id.ends_with("-unknown");
+    if findings.into_iter().any(doubtful) { TROUBLE_KEPT } else { KEPT }
 }
 
 async fn examine(dns: &Dns, question: &DomainQuestion) -> DomainReport {

@@ -72,6 +72,11 @@ impl Finding {
         )
     }
 
+    /// See [`Finding::trouble`].
+    pub(crate) fn is_trouble(&self) -> bool {
+        self.id.ends_with("-trouble")
+    }
+
     pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }

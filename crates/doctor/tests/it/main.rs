@@ -7,6 +7,7 @@ mod dmarc;
 mod dns;
 mod domain;
 mod forecast;
+mod paste;
 mod server;
 mod spf;
 mod world;

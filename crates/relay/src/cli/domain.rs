@@ -17,12 +17,15 @@ use super::{say, say_json};
 /// Read if it exists and no other is named.
 const USUAL_FILE: &str = "/etc/posthouse/posthouse.toml";
 
+/// Exit status.
+const IN_DOUBT: u8 = 3;
+
 /// What receivers see of a sender domain: MX, SPF, DKIM, DMARC, MTA-STS, DANE, and the names of our addresses
 ///
 /// Each finding comes with its remedy and, where one helps, with the record to paste. With a configuration file, the domain's
 /// paths, cloud and our addresses are taken from it; without one, mail is taken to leave by Exchange Online.
 ///
-/// Exit status 1: there is at least one error.
+/// Exit status 1: there is at least one error; 3: there is none, but not everything could be looked up.
 #[derive(Args)]
 pub(super) struct Domain {
     /// The domain after the @ of senders
@@ -47,7 +50,11 @@ impl Domain {
             true => say_json(&*report)?,
             false => say(told(&question, &report)),
         }
-        Ok(if report.severity() == Severity::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(match report.severity() {
+            Severity::Error => ExitCode::FAILURE,
+            _ if report.is_in_doubt() => ExitCode::from(IN_DOUBT),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     fn question(&self) -> anyhow::Result<(DnsSettings, DomainQuestion)> {
@@ -158,6 +165,9 @@ fn summary(report: &DomainReport) -> String {
     let count = |severity| report.findings().filter(|finding| finding.severity == severity).count();
     let words = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     match (count(Severity::Error), count(Severity::Warning)) {
+        (0, 0) if report.is_in_doubt() => {
+            format!("{}: nothing wrong in what could be looked up, which is not all", report.domain)
+        }
         (0, 0) => format!("{}: nothing wrong", report.domain),
         (errors, warnings) => format!("{}: {}, {}", report.domain, words(errors, "error"), words(warnings, "warning")),
     }
