@@ -83,7 +83,7 @@ impl MxReport {
         hosts
     }
 
-    fn names(&self) -> Vec<DomainName> {
+    pub(crate) fn names(&self) -> Vec<DomainName> {
         let mut hosts: Vec<DomainName> = Vec::new();
         for mx in &self.hosts {
             if !hosts.contains(&mx.host) {

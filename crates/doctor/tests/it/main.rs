@@ -10,4 +10,5 @@ mod forecast;
 mod paste;
 mod server;
 mod spf;
+mod sts;
 mod world;
