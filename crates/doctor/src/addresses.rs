@@ -51,7 +51,7 @@ async fn look(dns: &Dns, facts: &mut AddressFacts) -> Result<(), String> {
     facts.names = dns.reverse(facts.address).await.known()?.unwrap_or_default();
     let mut trouble = Ok(());
     for name in facts.names.iter().take(NAMES) {
-        match dns.addresses(name).await.known() {
+        match dns.addresses_like(name, facts.address).await.known() {
             Ok(found) if found.iter().flatten().any(|found| *found == facts.address) => {
                 facts.confirmed.push(name.clone())
             }

@@ -158,6 +158,11 @@ impl Dns {
         }
     }
 
+    /// Of the kind that `like` is of.
+    pub(crate) async fn addresses_like(&self, name: &DomainName, like: IpAddr) -> Answer<Vec<IpAddr>> {
+        self.addresses_of(name, if like.is_ipv4() { RecordType::A } else { RecordType::AAAA }).await
+    }
+
     async fn addresses_of(&self, name: &DomainName, kind: RecordType) -> Answer<Vec<IpAddr>> {
         self.ask(name, kind, |data| match data {
             RData::A(address) => Some(IpAddr::V4(address.0)),

@@ -67,6 +67,10 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName, cloud: Cloud) -> MxRe
                         .remedy("Delete the MX record that names the root (RFC 7505, section 3)."),
                 );
             }
+            if report.names().len() > HOSTS {
+                let what = format!("there are {} MX hosts; only the first {HOSTS} were looked up", report.names().len());
+                report.findings.push(Finding::note("mx-many", what).remedy("Few senders try more than a handful: keep the best."));
+            }
             for host in report.looked_up() {
                 report.findings.extend(host_finding(dns, &host).await);
             }

@@ -1,8 +1,10 @@
 //! What is said about a domain's SPF record, and the record to paste.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::record::{Qualifier, Record, Target, ends, is_spf, terms};
 use super::walk::{Fault, Walk, walk};
@@ -14,6 +16,8 @@ use crate::finding::Finding;
 
 /// Networks of a cloud that are looked for, one by one, in a record that does not include it.
 const NETWORKS: usize = 40;
+/// After this no more of them is.
+const LONGEST: Duration = Duration::from_secs(20);
 /// An answer with it should fit into a UDP packet of 512 octets. RFC 7208, section 3.4.
 const LONG: usize = 450;
 
@@ -136,6 +140,8 @@ fn faults(domain: &DomainName, walk: &Walk, wanted: &Wanted, senders: &Senders) 
 struct Senders {
     includes: Vec<(&'static str, Included)>,
     addresses: Vec<(IpAddr, AddressResult)>,
+    /// The domain's own record cannot be read: what it would say of an address is not known.
+    broken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +161,7 @@ impl Senders {
         if walk.record.is_none() {
             return senders;
         }
+        senders.broken = walk.own_record_is_broken(domain);
         for include in &wanted.includes {
             senders.includes.push((include, included(dns, domain, walk, include).await));
         }
@@ -175,7 +182,8 @@ impl Senders {
         let fails = |result| match result {
             AddressResult::Fail | AddressResult::SoftFail | AddressResult::Neutral | AddressResult::None => true,
             AddressResult::Pass => open,
-            AddressResult::PermError | AddressResult::Unknown => false,
+            AddressResult::PermError => self.broken,
+            AddressResult::Unknown => false,
         };
         let addresses = self.addresses.iter().filter(|(_, result)| fails(*result)).map(|(address, _)| term(*address));
         with(
@@ -215,8 +223,10 @@ pub(crate) async fn passes_as_copied(dns: &Dns, domain: &DomainName, include: &s
     let texts = dns.text(&name).await.known().ok()??;
     let (record, _) = Record::readable(texts.iter().find(|text| is_spf(text))?);
     let networks: Vec<_> = record.networks().take(NETWORKS).collect();
+    let started = Instant::now();
     for address in &networks {
         match evaluate(dns, domain, *address).await {
+            _ if started.elapsed() > LONGEST => return None,
             AddressResult::Pass => {}
             AddressResult::Unknown => return None,
             _ => return Some(false),
@@ -281,7 +291,7 @@ fn unknown_address() -> Finding {
         "spf-address-unset",
         "whether SPF passes cannot be told: the address that receivers will see is not known",
     )
-    .remedy("Set `addresses` of [dns] to the relay's public addresses; of a smart host, ask whoever runs it.")
+    .remedy("Ask whoever runs the smart host what it sends from; the SPF record must name that.")
 }
 
 const REPLACE: &str = "Replace the TXT record by this one.";
@@ -371,6 +381,16 @@ fn advice(domain: &DomainName, walk: &Walk, senders: &Senders) -> Vec<Finding> {
         )),
         _ => {}
     }
+    let (own, _) = Record::readable(&walk.joined);
+    if own.redirect.is_some() && own.all().is_some() {
+        findings.push(
+            Finding::note(
+                "spf-redirect-ignored",
+                "the record has both `all` and redirect=: receivers ignore the latter",
+            )
+            .remedy("Take one of them out (RFC 7208, section 6.1)."),
+        );
+    }
     if walk.ptr {
         findings.push(
             Finding::warning("spf-ptr", "the record uses `ptr`, which is slow, unreliable and should not be published")
@@ -437,16 +457,17 @@ fn fresh(wanted: &Wanted) -> String {
 fn with(walk: &Walk, first: &[String], last: &[String]) -> String {
     let bare = |term: &str| term.trim_start_matches(['+', '-', '~', '?']).to_ascii_lowercase();
     let ours = |term: &str| first.iter().chain(last).any(|ours| *ours == bare(term));
-    let (_, unreadable) = Record::readable(&walk.joined);
-    let kept = terms(&walk.joined).filter(|term| !ours(term) && !unreadable.iter().any(|bad| bad == term));
-    let (mut end, body): (Vec<&str>, Vec<&str>) = kept.partition(|term| ends(term));
-    end.retain(|term| !matches!(term.to_ascii_lowercase().as_str(), "+all" | "all"));
-    if end.is_empty() {
-        end.push("~all");
-    }
+    let readable = |term: &str| Record::parse(&format!("v=spf1 {term}")).is_ok();
+    let kept = terms(&walk.joined).filter(|term| !ours(term) && readable(term));
+    let (end, body): (Vec<&str>, Vec<&str>) = kept.partition(|term| ends(term));
+    let end = match end.iter().find(|term| bare(term) == "all") {
+        Some(all) if matches!(all.to_ascii_lowercase().as_str(), "+all" | "all") => "~all",
+        Some(all) => all,
+        None => end.first().copied().unwrap_or("~all"),
+    };
     let strings = |terms: &[String]| terms.to_vec();
     let owned = |terms: Vec<&str>| terms.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    [vec!["v=spf1".to_owned()], strings(first), owned(body), strings(last), owned(end)].concat().join(" ")
+    [vec!["v=spf1".to_owned()], strings(first), owned(body), strings(last), vec![end.to_owned()]].concat().join(" ")
 }
 
 #[cfg(test)]

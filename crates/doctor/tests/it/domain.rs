@@ -76,6 +76,7 @@ async fn dane_is_seen_at_each_mx_host() {
 async fn mx_hosts_must_be_hosts() {
     let fine = "d.test MX 0 a.test\na.test A 192.0.2.1\n";
     let many: String = (1..=12).map(|n| format!("d.test MX {n} a.test\n")).collect();
+    let eleven: String = (0..=10).map(|n| format!("d.test MX {n} h{n}.test\nh{n}.test A 192.0.2.1\n")).collect();
     for (records, expected) in [
         (fine.to_owned(), &["mx-elsewhere"][..]),
         ("d.test MX 0 d-test.mail.protection.outlook.com".to_owned(), &["mx-ok", "mx-dangling"]),
@@ -86,6 +87,7 @@ async fn mx_hosts_must_be_hosts() {
         (format!("{fine}d.test MX 5 192.0.2.1"), &["mx-elsewhere", "mx-address"]),
         (format!("{fine}d.test MX 0 ."), &["mx-elsewhere", "mx-null-mixed"]),
         (format!("{fine}{many}"), &["mx-elsewhere"]),
+        (eleven, &["mx-elsewhere", "mx-many"]),
     ] {
         let report = report(&records).await;
         assert_eq!(ids(&report.mx.findings), expected, "{records}\n{:#?}", report.mx.findings);
@@ -156,6 +158,17 @@ bad.test SERVFAIL";
     assert_eq!(ids(&report.ptr.findings), expected);
     assert_eq!(report.ptr.addresses[0].confirmed, [name("relay.contoso.com")]);
     assert_eq!(find(&report.ptr.findings, "ptr-missing-v6").severity, Severity::Error);
+}
+
+#[tokio::test]
+async fn a_name_leads_back_by_an_address_of_the_same_kind_or_nothing_is_known() {
+    let reverse = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+    let zone =
+        format!("{reverse} PTR relay.contoso.com\nrelay.contoso.com A 192.0.2.1\nrelay.contoso.com SERVFAIL AAAA");
+    let mut question = question("contoso.com");
+    question.addresses = vec!["2001:db8::1".parse().unwrap()];
+    let report = World::new(&zone).await.report(&question).await;
+    assert_eq!(ids(&report.ptr.findings), ["ptr-trouble"]);
 }
 
 #[tokio::test]

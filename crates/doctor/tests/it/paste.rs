@@ -61,6 +61,8 @@ async fn spf_records() {
         "d.test TXT v=spf1 redirect=r.test\nr.test TXT v=spf1 ip4:192.0.2.9 -all",
         "d.test TXT v=spf1 redirect=r.test\nr.test TXT v=spf1 ip4:192.0.2.9",
         "d.test TXT v=spf1 redirect=r.test\nr.test TXT v=spf1 +all",
+        "d.test TXT v=spf1 redirect=r.test redirect=q.test\nr.test TXT v=spf1 -all",
+        &format!("d.test TXT v=spf1 ip4:300.{} -all", "1".repeat(120)),
         &format!("{}d.test TXT v=spf1 {} {m} -all", tens("i"), terms("i")),
     ] {
         let (before, after) = mended(zone, &by_ourselves_too()).await;

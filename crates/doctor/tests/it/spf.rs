@@ -53,6 +53,7 @@ async fn each_broken_zone_gives_its_findings() {
         (format!("d.test TXT v=spf1 mx -all\nd.test TXT v=spf1 {m} -all\nd.test MX 0 m.test"), &["spf-several"]),
         ("d.test TXT v=spf1 redirect=r.test\nr.test TXT v=spf1 ip4:203.0.113.0/24 -all".to_owned(), &["spf-include-copied"]),
         ("d.test TXT v=spf1 include:%{d}._s.test -all\nd.test._s.test TXT v=spf1 include:spf.protection.outlook.com -all".to_owned(), &["spf-macros"]),
+        (format!("d.test TXT v=spf1 {m} -all redirect=gone.test"), &["spf-redirect-ignored"]),
         (format!("d.test TXT v=spf1 {m} redirect=gone.test"), &["spf-include-broken"]),
         ("d.test SERVFAIL".to_owned(), &["spf-trouble"]),
         (format!("d.test TXT v=spf1 include:bad.test {m} -all\nbad.test SERVFAIL"), &["spf-trouble"]),
