@@ -124,6 +124,17 @@ fn a_dns_that_does_not_answer_is_not_good_news() {
 }
 
 #[test]
+fn a_policy_that_is_announced_and_not_served_comes_with_the_file_to_serve() {
+    let site = Site::new();
+    let zone = site.good() + "_mta-sts.contoso.test TXT v=STSv1; id=1;\n";
+    let (status, told) = site.domain(&zone, &[]);
+    assert_eq!(status, Some(0), "{told}");
+    let file = "file: https://mta-sts.contoso.test/.well-known/mta-sts.txt\n               version: STSv1\n";
+    let mx = "\n               mx: *.mail.protection.outlook.com\n";
+    assert!(["[mta-sts-policy-no-host]", file, mx].iter().all(|part| told.contains(part)), "{told}");
+}
+
+#[test]
 fn another_key_under_our_selector_is_an_error() {
     let site = Site::new();
     let other = NewKey::make(&site.config, &["contoso.test", "--selector", "other"]);
