@@ -11,7 +11,7 @@ use crate::domain::DomainName;
 use crate::finding::Finding;
 
 /// Names of one address that are looked up.
-const NAMES: usize = 5;
+const NAMES: usize = 10;
 
 /// All our addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,7 +51,7 @@ async fn look(dns: &Dns, facts: &mut AddressFacts) -> Result<(), String> {
     facts.names = dns.reverse(facts.address).await.known()?.unwrap_or_default();
     let mut trouble = Ok(());
     for name in facts.names.iter().take(NAMES) {
-        match dns.addresses(name).await.known() {
+        match dns.addresses_like(name, facts.address).await.known() {
             Ok(found) if found.iter().flatten().any(|found| *found == facts.address) => {
                 facts.confirmed.push(name.clone())
             }
@@ -65,7 +65,8 @@ async fn look(dns: &Dns, facts: &mut AddressFacts) -> Result<(), String> {
 fn judged(facts: &AddressFacts, hello: &str) -> Finding {
     let address = facts.address;
     let list = |names: &[DomainName]| names.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ");
-    let ask = "Ask whoever gave you the address (provider, cloud) to set it.";
+    let forward = format!("{hello} must have an A or AAAA record with {address}, too.");
+    let ask = format!("Ask whoever gave you the address (provider, cloud) to set it; {forward}");
     let to_hello = |finding: Finding| finding.record(reverse_name(address), "PTR", hello);
     if facts.names.is_empty() {
         let what = format!("{address} has no PTR record");
@@ -77,9 +78,9 @@ fn judged(facts: &AddressFacts, hello: &str) -> Finding {
     }
     let [first, ..] = facts.confirmed.as_slice() else {
         let what = format!("{address} is called {}, but that name does not lead back to it", list(&facts.names));
-        return Finding::warning("ptr-unconfirmed", what).remedy(format!(
-            "Publish an A or AAAA record of that name with {address}, or have the PTR record changed."
-        ));
+        return Finding::warning("ptr-unconfirmed", what)
+            .remedy(format!("Publish this record, or have the PTR record changed to a name that leads to {address}."))
+            .record(facts.names.first().map_or(hello, DomainName::as_str), host_kind(address), address.to_string());
     };
     if facts.confirmed.iter().any(|name| hello.trim_end_matches('.').eq_ignore_ascii_case(name.as_str())) {
         return Finding::ok(
@@ -92,8 +93,12 @@ fn judged(facts: &AddressFacts, hello: &str) -> Finding {
             "ptr-not-hello",
             format!("{address} is called {}, but the relay says {hello} in EHLO", list(&facts.confirmed)),
         )
-        .remedy(format!("Set `hostname` to {first}, or have the PTR record changed.")),
+        .remedy(format!("Set `hostname` to {first}, or have the PTR record changed; then {forward}")),
     )
+}
+
+fn host_kind(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "A" } else { "AAAA" }
 }
 
 fn reverse_name(address: IpAddr) -> String {

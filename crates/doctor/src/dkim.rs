@@ -13,6 +13,9 @@ use crate::domain::DomainName;
 use crate::finding::Finding;
 use crate::tags::Tags;
 
+/// Aliases that are followed to one of Microsoft's names.
+const ALIASES: usize = 5;
+
 /// The selectors of a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DkimReport {
@@ -38,6 +41,9 @@ pub struct SelectorFacts {
     /// The key itself: `p=`, without blanks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// All of the record.
+    #[serde(skip)]
+    pub(crate) text: Option<String>,
 }
 
 /// Whose name a selector's CNAME points to.
@@ -79,6 +85,21 @@ impl SelectorFacts {
     pub(crate) fn is_microsofts(&self) -> bool {
         matches!(self.form, Some(TargetForm::InitialDomain | TargetForm::DkimMailMicrosoft))
     }
+
+    /// Where Exchange Online looks for its key: both forms begin with selector and domain. The target as it should be, if it is
+    /// another one of Microsoft's. How it writes the names of international domains is not known.
+    fn other_target(&self, domain: &DomainName) -> Option<String> {
+        let target = self.target.as_ref().filter(|_| self.is_microsofts() && !domain.as_str().contains("xn--"))?;
+        let begin = format!("{}-{}._domainkey.", self.selector, domain.as_str().replace('.', "-"));
+        let rest = target.as_str().split_once("._domainkey.").map(|(_, rest)| rest);
+        let right = |rest: &str| format!("{begin}{rest}");
+        (!target.as_str().starts_with(&begin)).then(|| rest.map(right).unwrap_or_else(|| right("<initial domain>")))
+    }
+
+    /// Whether Exchange Online can sign with it.
+    pub(crate) fn is_ready(&self, domain: &DomainName) -> bool {
+        self.is_good() && self.is_microsofts() && self.other_target(domain).is_none()
+    }
 }
 
 /// Whether Exchange Online signs for the domain matters only where it sends.
@@ -109,6 +130,14 @@ pub(crate) async fn microsoft_selectors(dns: &Dns, domain: &DomainName) -> [Sele
     tokio::join!(facts(dns, domain, one), facts(dns, domain, two)).into()
 }
 
+/// `contoso.onmicrosoft.com`, or its like in another cloud: Exchange Online signs for it by itself, and its DNS is Microsoft's.
+pub(crate) fn is_initial_domain(domain: &DomainName) -> bool {
+    Cloud::ALL.iter().any(|cloud| {
+        let suffix = cloud.initial_domain_suffix();
+        domain.is_in(suffix) && domain.labels() == suffix.split('.').count() + 1
+    })
+}
+
 /// `<selector>._domainkey.<domain>`.
 fn owner(domain: &DomainName, selector: &str) -> String {
     format!("{selector}._domainkey.{domain}")
@@ -121,6 +150,7 @@ pub(crate) async fn facts(dns: &Dns, domain: &DomainName, selector: &str) -> Sel
         form: None,
         key: KeyState::Missing,
         public_key: None,
+        text: None,
     };
     let Ok(name) = DomainName::parse(&owner(domain, selector)) else {
         facts.key = KeyState::Broken("the selector makes no valid name".to_owned());
@@ -136,15 +166,35 @@ pub(crate) async fn facts(dns: &Dns, domain: &DomainName, selector: &str) -> Sel
         }
     };
     facts.form = facts.target.as_ref().map(form);
+    if facts.form == Some(TargetForm::Elsewhere)
+        && let Some(target) = microsofts_name_behind(dns, facts.target.as_ref()).await
+    {
+        facts.form = Some(form(&target));
+        facts.target = Some(target);
+    }
     match dns.text(&name).await.known() {
         Ok(texts) => {
             let texts = texts.unwrap_or_default();
             facts.key = key(&texts);
-            facts.public_key = texts.first().filter(|_| facts.is_good()).and_then(|text| public_key(text));
+            facts.text = texts.into_iter().next().filter(|_| facts.is_good());
+            facts.public_key = facts.text.as_deref().and_then(public_key);
         }
         Err(trouble) => facts.key = KeyState::Unknown(trouble),
     }
     facts
+}
+
+/// An alias may lead to another one of the domain's own, and only that to Microsoft.
+async fn microsofts_name_behind(dns: &Dns, target: Option<&DomainName>) -> Option<DomainName> {
+    let mut name = target.cloned()?;
+    for _ in 1..ALIASES {
+        let Answer::Found(next) = dns.alias(&name).await else { return None };
+        if form(&next) != TargetForm::Elsewhere {
+            return Some(next);
+        }
+        name = next;
+    }
+    None
 }
 
 fn form(target: &DomainName) -> TargetForm {
@@ -194,6 +244,10 @@ pub(crate) fn microsoft_findings(
     expected: &Expected<'_>,
 ) -> Vec<Finding> {
     let nothing = |facts: &SelectorFacts| facts.key == KeyState::Missing && facts.target.is_none();
+    if selectors.iter().all(nothing) && is_initial_domain(domain) {
+        let what = "an initial domain: Exchange Online signs as it by itself, with selectors of its own";
+        return vec![Finding::ok("dkim-initial-domain", what)];
+    }
     if selectors.iter().all(nothing) {
         let missing = match expected.microsoft {
             true => Finding::warning(
@@ -223,7 +277,7 @@ fn proposed(finding: Finding, domain: &DomainName, selector: &str, expected: &Ex
     let Some(initial) = expected.initial_domain else { return finding };
     let target = format!("{selector}-{}._domainkey.{initial}", domain.as_str().replace('.', "-"));
     let remedy = finding.remedy.clone().unwrap_or_default();
-    finding.remedy(format!("{remedy} The record below is what it is for domains added before May 2025.")).record(
+    finding.remedy(format!("{remedy} The record below (and, where both are missing, the same with selector2) is what it is for domains added before May 2025.")).record(
         owner(domain, selector),
         "CNAME",
         target,
@@ -234,6 +288,14 @@ fn microsoft_finding(domain: &DomainName, facts: &SelectorFacts, expected: &Expe
     let name = owner(domain, &facts.selector);
     let finding = match (&facts.key, &facts.target) {
         (KeyState::Unknown(trouble), _) => Finding::trouble("dkim-trouble", &name, trouble),
+        (_, Some(target)) if facts.other_target(domain).is_some() => {
+            let what = format!(
+                "{name} points to {target}, which is not the name for this selector of this domain: what Exchange Online signs cannot be verified"
+            );
+            Finding::warning("dkim-other-target", what)
+                .remedy(format!("Put this one in its place. {}", ask_the_tenant(domain)))
+                .record(&name, "CNAME", facts.other_target(domain).unwrap_or_default())
+        }
         (KeyState::Missing, None) => {
             let what =
                 format!("{name} does not exist: when Microsoft next changes keys, signing goes over to it and fails");
@@ -310,8 +372,39 @@ pub(crate) fn own_finding(domain: &DomainName, own: &OwnSelector, facts: &Select
             "dkim-own-differs",
             format!("the key at {name} is not the one that the relay signs with"),
         )),
-        KeyState::Present => Finding::ok("dkim-own-ok", format!("{name} holds the relay's key")),
+        KeyState::Present => match use_of(own, facts) {
+            Err(why) => {
+                publish(Finding::error("dkim-own-unusable", format!("{name} holds the relay's key, but {why}")))
+            }
+            Ok(true) => Finding::note(
+                "dkim-own-testing",
+                format!("{name} says t=y: receivers may take signed mail for unsigned"),
+            )
+            .remedy("Publish it without t=y once mail arrives as it should."),
+            Ok(false) => Finding::ok("dkim-own-ok", format!("{name} holds the relay's key")),
+        },
     }
+}
+
+/// What else the record says (RFC 6376, section 3.6.1): why signatures of ours do not verify, or whether it is for tests.
+fn use_of(own: &OwnSelector, facts: &SelectorFacts) -> Result<bool, String> {
+    let tags = Tags::parse(facts.text.as_deref().unwrap_or_default())?;
+    let kind = |tags: &Tags| tags.value("k").unwrap_or("rsa").to_owned();
+    let allows = |name: &str, any: &[&str]| {
+        tags.value(name).is_none_or(|list| list.split(':').any(|item| any.contains(&item.trim())))
+    };
+    if let Some(ours) = own.value.as_deref().and_then(|value| Tags::parse(value).ok())
+        && kind(&ours) != kind(&tags)
+    {
+        return Err(format!("says that it is of the type {}, not {}", kind(&tags), kind(&ours)));
+    }
+    if !allows("h", &["sha256"]) {
+        return Err("does not allow SHA-256 (h=)".to_owned());
+    }
+    if !allows("s", &["*", "email"]) {
+        return Err("is not for mail (s=)".to_owned());
+    }
+    Ok(tags.value("t").is_some_and(|flags| flags.split(':').any(|flag| flag.trim() == "y")))
 }
 
 /// Only the key counts: tags and blanks may differ.

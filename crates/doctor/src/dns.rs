@@ -12,6 +12,7 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Refusal, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::rdata::tlsa::CertUsage;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
@@ -157,6 +158,11 @@ impl Dns {
         }
     }
 
+    /// Of the kind that `like` is of.
+    pub(crate) async fn addresses_like(&self, name: &DomainName, like: IpAddr) -> Answer<Vec<IpAddr>> {
+        self.addresses_of(name, if like.is_ipv4() { RecordType::A } else { RecordType::AAAA }).await
+    }
+
     async fn addresses_of(&self, name: &DomainName, kind: RecordType) -> Answer<Vec<IpAddr>> {
         self.ask(name, kind, |data| match data {
             RData::A(address) => Some(IpAddr::V4(address.0)),
@@ -175,14 +181,13 @@ impl Dns {
         .await
     }
 
-    /// How many TLSA records there are.
-    pub(crate) async fn tlsa(&self, name: &DomainName) -> Answer<usize> {
-        match self.ask(name, RecordType::TLSA, |data| matches!(data, RData::TLSA(_)).then_some(())).await {
-            Answer::Found(records) => Answer::Found(records.len()),
-            Answer::NoName => Answer::NoName,
-            Answer::NoData => Answer::NoData,
-            Answer::Trouble(trouble) => Answer::Trouble(trouble),
-        }
+    /// Of each TLSA record, whether it is of use for mail (RFC 7672, section 3.1).
+    pub(crate) async fn tlsa(&self, name: &DomainName) -> Answer<Vec<bool>> {
+        self.ask(name, RecordType::TLSA, |data| match data {
+            RData::TLSA(record) => Some(matches!(record.cert_usage, CertUsage::DaneTa | CertUsage::DaneEe)),
+            _ => None,
+        })
+        .await
     }
 
     async fn ask<T>(&self, name: &DomainName, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
@@ -199,20 +204,8 @@ impl Dns {
         pick: impl Fn(&RData) -> Option<T>,
     ) -> Answer<Vec<T>> {
         name.set_fqdn(true);
-        let answer = match tokio::time::timeout(self.timeout, self.resolver.lookup(name.clone(), kind)).await {
-            Err(_) | Ok(Err(NetError::Timeout)) => Answer::Trouble("no name server answered in time".to_owned()),
-            Ok(Err(error)) => match self.unfinished(kind, &error).await {
-                true => Answer::Trouble("its aliases (CNAME) lead in a circle, or too far".to_owned()),
-                false => refused(error),
-            },
-            Ok(Ok(lookup)) => {
-                let answers = lookup.answers().iter().filter(|record| record.record_type() == kind);
-                match answers.filter_map(|record| pick(&record.data)).take(RECORDS).collect::<Vec<_>>() {
-                    records if records.is_empty() => Answer::NoData,
-                    records => Answer::Found(records),
-                }
-            }
-        };
+        let asking = tokio::time::timeout(self.timeout, self.asked(name.clone(), kind, pick));
+        let answer = asking.await.unwrap_or_else(|_| no_answer());
         if let Answer::Trouble(trouble) = &answer {
             tracing::debug!(%name, %kind, trouble, "a question to the DNS failed");
         }
@@ -221,6 +214,23 @@ impl Dns {
 }
 
 impl Dns {
+    async fn asked<T>(&self, name: Name, kind: RecordType, pick: impl Fn(&RData) -> Option<T>) -> Answer<Vec<T>> {
+        match self.resolver.lookup(name, kind).await {
+            Err(NetError::Timeout) => no_answer(),
+            Err(error) => match self.unfinished(kind, &error).await {
+                true => Answer::Trouble("its aliases (CNAME) lead in a circle, or too far".to_owned()),
+                false => refused(error),
+            },
+            Ok(lookup) => {
+                let answers = lookup.answers().iter().filter(|record| record.record_type() == kind);
+                match answers.filter_map(|record| pick(&record.data)).take(RECORDS).collect::<Vec<_>>() {
+                    records if records.is_empty() => Answer::NoData,
+                    records => Answer::Found(records),
+                }
+            }
+        }
+    }
+
     /// The resolver follows a few aliases and then says that there are no records, which is not true of a circle: there the last
     /// name is an alias again.
     async fn unfinished(&self, kind: RecordType, error: &NetError) -> bool {
@@ -229,8 +239,7 @@ impl Dns {
             return false;
         }
         let last = none.query.name().clone();
-        let lookup = tokio::time::timeout(self.timeout, self.resolver.lookup(last, RecordType::CNAME));
-        lookup.await.is_ok_and(|answer| answer.is_ok_and(|found| !found.answers().is_empty()))
+        self.resolver.lookup(last, RecordType::CNAME).await.is_ok_and(|found| !found.answers().is_empty())
     }
 }
 
@@ -250,6 +259,10 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
 
 fn named(name: &Name) -> Option<DomainName> {
     DomainName::parse(&name.to_ascii()).ok()
+}
+
+fn no_answer<T>() -> Answer<T> {
+    Answer::Trouble("no name server answered in time".to_owned())
 }
 
 /// Only two codes say that there is nothing; everything else says nothing.

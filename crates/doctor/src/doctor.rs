@@ -19,6 +19,7 @@ use crate::forecast::{self, Forecast, Sending};
 use crate::mx::{self, DaneReport, MxReport};
 use crate::policies::{self, MtaStsReport};
 use crate::spf::{self, SpfReport, Wanted};
+use crate::sts::PolicyFetch;
 
 /// Examinations at once; others wait their turn.
 const AT_ONCE: usize = 8;
@@ -27,6 +28,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Doctor {
     dns: Dns,
+    fetch: Option<Arc<dyn PolicyFetch>>,
     reports: Cache<DomainQuestion, DomainReport>,
     forecasts: Cache<Sending, Forecast>,
     turns: Semaphore,
@@ -123,6 +125,11 @@ impl DomainReport {
         ]
     }
 
+    /// Whether something could not be found out because it gave no answer.
+    pub fn is_in_doubt(&self) -> bool {
+        self.findings().any(Finding::is_trouble)
+    }
+
     /// The worst of all.
     pub fn severity(&self) -> Severity {
         self.findings().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
@@ -180,9 +187,20 @@ impl DomainQuestion {
 }
 
 impl Doctor {
-    /// Knows nothing yet.
+    /// Knows nothing yet, and asks nobody but the DNS.
     pub fn new(dns: Dns) -> Self {
-        Self { dns, reports: Cache::default(), forecasts: Cache::default(), turns: Semaphore::new(AT_ONCE) }
+        Self {
+            dns,
+            fetch: None,
+            reports: Cache::default(),
+            forecasts: Cache::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Looks at MTA-STS policies too, where they are announced.
+    pub fn fetching(self, fetch: Arc<dyn PolicyFetch>) -> Self {
+        Self { fetch: Some(fetch), ..self }
     }
 
     /// Everything that the DNS says of a domain. Kept for ten minutes, for five if the DNS made trouble.
@@ -192,7 +210,7 @@ impl Doctor {
         }
         let report = {
             let _turn = self.turns.acquire().await;
-            examine(&self.dns, question).await
+            examine(&self.dns, self.fetch.as_deref(), question).await
         };
         let time = kept(report.findings());
         self.reports.keep(question, report, time)
@@ -213,12 +231,11 @@ impl Doctor {
 }
 
 fn kept<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Duration {
-    let trouble =
-        findings.into_iter().any(|finding| finding.id.ends_with("-trouble") || finding.id.ends_with("-unknown"));
-    if trouble { TROUBLE_KEPT } else { KEPT }
+    let doubtful = |finding: &Finding| finding.is_trouble() || finding.id.ends_with("-unknown");
+    if findings.into_iter().any(doubtful) { TROUBLE_KEPT } else { KEPT }
 }
 
-async fn examine(dns: &Dns, question: &DomainQuestion) -> DomainReport {
+async fn examine(dns: &Dns, fetch: Option<&dyn PolicyFetch>, question: &DomainQuestion) -> DomainReport {
     let domain = &question.domain;
     let expected = Expected {
         microsoft: question.microsoft_sends(),
@@ -228,15 +245,14 @@ async fn examine(dns: &Dns, question: &DomainQuestion) -> DomainReport {
     let wanted = question.wanted();
     let arriving = async {
         let mx = mx::report(dns, domain, question.cloud).await;
-        let dane = mx::dane(dns, &mx).await;
-        (mx, dane)
+        let (dane, mta_sts) = tokio::join!(mx::dane(dns, &mx), policies::report(dns, fetch, domain, &mx));
+        (mx, dane, mta_sts)
     };
-    let ((mx, dane), spf, dkim, dmarc, mta_sts, ptr) = tokio::join!(
+    let ((mx, dane, mta_sts), spf, dkim, dmarc, ptr) = tokio::join!(
         arriving,
         spf::report(dns, domain, &wanted),
         dkim::report(dns, domain, &expected),
         dmarc::report(dns, domain),
-        policies::report(dns, domain),
         addresses::report(dns, &question.addresses, &question.hello),
     );
     DomainReport { domain: domain.clone(), mx, spf, dkim, dmarc, mta_sts, dane, ptr }

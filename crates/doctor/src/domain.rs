@@ -85,6 +85,8 @@ mod tests {
             ("Contoso.COM.", "contoso.com"),
             ("_dmarc.contoso.com", "_dmarc.contoso.com"),
             ("bücher.example", "xn--bcher-kva.example"),
+            ("BÜCHER.Example", "xn--bcher-kva.example"),
+            ("straße.example", "xn--strae-oqa.example"),
             ("com", "com"),
         ] {
             assert_eq!(DomainName::parse(text).map(|name| name.0), Ok(name.to_owned()));

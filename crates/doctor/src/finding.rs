@@ -17,6 +17,9 @@ pub struct Finding {
     /// What the remedy puts into the DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
+    /// What the remedy puts on a web server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<File>,
 }
 
 /// From good to bad.
@@ -44,9 +47,18 @@ pub struct Record {
     pub value: String,
 }
 
+/// A file, to be served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// Where it is fetched.
+    pub url: String,
+    /// The whole of it, lines ended by LF.
+    pub text: String,
+}
+
 impl Finding {
     pub(crate) fn new(severity: Severity, id: &'static str, what: impl Into<String>) -> Self {
-        Self { id, severity, what: what.into(), remedy: None, record: None }
+        Self { id, severity, what: what.into(), remedy: None, record: None, file: None }
     }
 
     pub(crate) fn ok(id: &'static str, what: impl Into<String>) -> Self {
@@ -72,11 +84,20 @@ impl Finding {
         )
     }
 
+    /// See [`Finding::trouble`].
+    pub(crate) fn is_trouble(&self) -> bool {
+        self.id.ends_with("-trouble")
+    }
+
     pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
     pub(crate) fn record(self, name: impl ToString, kind: &'static str, value: impl Into<String>) -> Self {
         Self { record: Some(Record { name: name.to_string(), kind, value: value.into() }), ..self }
+    }
+
+    pub(crate) fn file(self, file: File) -> Self {
+        Self { file: Some(file), ..self }
     }
 }

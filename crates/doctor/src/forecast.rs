@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use m365::Cloud;
 use serde::Serialize;
 
-use crate::dkim::{self, KeyState, SelectorFacts};
+use crate::dkim::{self, KeyState};
 use crate::dmarc::{self, Strictness, Tree};
 use crate::dns::Dns;
 use crate::doctor::{Signature, Way};
@@ -108,15 +108,14 @@ async fn spf_verdict(dns: &Dns, sending: &Sending, author: &Tree, causes: &mut V
     let walk = spf::walk(dns, domain).await;
     let wanted = wanted(&sending.way);
     let (result, words) = match &sending.way {
-        Way::ExchangeOnline(cloud) => by_include(domain, &walk, *cloud),
+        Way::ExchangeOnline(cloud) => by_include(dns, domain, &walk, *cloud).await,
         Way::Direct { address: Some(address), .. } => by_address(dns, domain, &walk, *address).await,
         Way::Direct { address: None, .. } => {
             (Outcome::Unknown, "the address that receivers will see is not known".to_owned())
         }
     };
     if result != Outcome::Pass {
-        causes.extend(spf::faults(domain, &walk, &wanted));
-        causes.extend(spf::missing(dns, domain, &walk, &wanted).await);
+        causes.extend(spf::causes(dns, domain, &walk, &wanted).await);
     }
     let words =
         if aligned { words } else { format!("{words}; but {domain} is not aligned with {}", sending.author_domain) };
@@ -129,7 +128,7 @@ fn wanted(way: &Way) -> Wanted {
     wanted
 }
 
-fn by_include(domain: &DomainName, walk: &Walk, cloud: Cloud) -> (Outcome, String) {
+async fn by_include(dns: &Dns, domain: &DomainName, walk: &Walk, cloud: Cloud) -> (Outcome, String) {
     let include = cloud.spf_include();
     match walk.reaches(include) {
         Some(reached) if reached.after_trouble => {
@@ -140,11 +139,12 @@ fn by_include(domain: &DomainName, walk: &Walk, cloud: Cloud) -> (Outcome, Strin
         }
         Some(_) => (Outcome::Fail, format!("receivers give up on SPF of {domain} before include:{include}")),
         None if walk.trouble.is_some() => (Outcome::Unknown, format!("SPF of {domain} could not be looked up")),
-        None if walk.macros => {
-            (Outcome::Unknown, format!("SPF of {domain} uses macros: it differs from message to message"))
-        }
         None if walk.record.is_none() => (Outcome::None, format!("{domain} has no SPF record")),
-        None => (Outcome::Fail, format!("SPF of {domain} does not include {include}")),
+        None => match spf::passes_as_copied(dns, domain, include).await {
+            Some(true) => (Outcome::Pass, format!("SPF of {domain} allows the networks of {include}")),
+            Some(false) if !walk.macros => (Outcome::Fail, format!("SPF of {domain} does not include {include}")),
+            _ => (Outcome::Unknown, format!("whether SPF of {domain} allows {include} differs, or is not known")),
+        },
     }
 }
 
@@ -175,9 +175,15 @@ async fn dkim_verdict(dns: &Dns, sending: &Sending, author: &Tree, causes: &mut 
 
 /// Exchange Online signs as the author's domain, or else as the tenant's initial domain, which is never aligned with it.
 async fn microsofts_signature(dns: &Dns, domain: &DomainName, causes: &mut Vec<Finding>) -> Verdict {
+    if dkim::is_initial_domain(domain) {
+        return Verdict::new(
+            Outcome::Pass,
+            true,
+            format!("Exchange Online signs as {domain}, an initial domain, by itself"),
+        );
+    }
     let selectors = dkim::microsoft_selectors(dns, domain).await;
-    let ready = |facts: &SelectorFacts| facts.is_good() && facts.is_microsofts();
-    if selectors.iter().any(ready) {
+    if selectors.iter().any(|facts| facts.is_ready(domain)) {
         let words = format!("Exchange Online's keys for {domain} are published; it signs so if signing is switched on");
         return Verdict::new(Outcome::Pass, true, words);
     }
@@ -236,7 +242,9 @@ async fn own_signature(dns: &Dns, signature: &Signature, aligned: bool, causes: 
     let facts = dkim::facts(dns, domain, &own.selector).await;
     let finding = dkim::own_finding(domain, own, &facts);
     let (result, words) = match (&facts.key, finding.severity) {
-        (_, Severity::Ok) => (Outcome::Pass, format!("the relay signs as {domain}, and its key is published")),
+        (KeyState::Present, Severity::Ok | Severity::Note) => {
+            (Outcome::Pass, format!("the relay signs as {domain}, and its key is published"))
+        }
         (KeyState::Unknown(_), _) => (Outcome::Unknown, format!("the key of {domain} could not be looked up")),
         _ => (Outcome::Fail, format!("the relay signs as {domain}, but {}", finding.what)),
     };

@@ -1,6 +1,6 @@
-//! Diagnosis: what the DNS tells receivers about a domain, each finding with its remedy.
+//! Diagnosis: what the DNS (and the domain's MTA-STS policy) tells others about a domain, each finding with its remedy.
 //!
-//! In: a domain, the ways its mail goes, a resolver. Out: [`DomainReport`] (everything that stands there) and [`Forecast`]
+//! In: a domain, the ways its mail goes, a resolver, and whoever fetches the policy. Out: [`DomainReport`] (everything that stands there) and [`Forecast`]
 //! (would SPF, DKIM and DMARC pass for one sender and one way?), both made of [`Finding`]s whose ids are an interface.
 //! Never: a change of anything, a message sent, a wait without a limit, trouble taken for absence.
 
@@ -16,6 +16,7 @@ mod forecast;
 mod mx;
 mod policies;
 mod spf;
+mod sts;
 mod tags;
 mod warned;
 
@@ -25,9 +26,10 @@ pub use dmarc::{DmarcReport, Strictness};
 pub use dns::{Answer, Dns, DnsError, DnsSettings};
 pub use doctor::{Doctor, DomainQuestion, DomainReport, OwnSelector, Signature, Way};
 pub use domain::{DomainName, NotADomain};
-pub use finding::{Finding, Record, Severity};
+pub use finding::{File, Finding, Record, Severity};
 pub use forecast::{Forecast, Outcome, Sending, Verdict};
 pub use mx::{DaneReport, MxFacts, MxReport};
 pub use policies::MtaStsReport;
 pub use spf::SpfReport;
+pub use sts::{FetchError, Mode, PolicyAnswer, PolicyFacts, PolicyFetch};
 pub use warned::Warned;

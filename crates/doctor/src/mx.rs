@@ -7,8 +7,8 @@ use crate::dns::{Answer, Dns, Mx};
 use crate::domain::DomainName;
 use crate::finding::Finding;
 
-/// MX hosts whose TLSA records are looked up.
-const HOSTS: usize = 5;
+/// MX hosts that are looked up.
+const HOSTS: usize = 10;
 
 /// The domain's MX records.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,7 +36,7 @@ pub struct MxFacts {
 pub struct DaneReport {
     /// Of how many MX hosts something is known.
     pub hosts: usize,
-    /// How many of them have TLSA records.
+    /// How many of them have TLSA records that are of use for mail.
     pub with_records: usize,
     /// What is to be said.
     pub findings: Vec<Finding>,
@@ -58,8 +58,67 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName, cloud: Cloud) -> MxRe
                      nobody there reads mail, say so by a null MX.",
                 ),
         ),
-        Answer::Found(records) => judged(domain, records, cloud),
+        Answer::Found(records) => {
+            let null = records.iter().any(|mx| mx.host.is_none());
+            let mut report = judged(domain, records, cloud);
+            if null && !report.hosts.is_empty() {
+                report.findings.push(
+                    Finding::warning("mx-null-mixed", format!("{domain} has a null MX beside others: it says both that it takes mail and that it does not"))
+                        .remedy("Delete the MX record that names the root (RFC 7505, section 3)."),
+                );
+            }
+            if report.names().len() > HOSTS {
+                let what = format!("there are {} MX hosts; only the first {HOSTS} were looked up", report.names().len());
+                report.findings.push(Finding::note("mx-many", what).remedy("Few senders try more than a handful: keep the best."));
+            }
+            for host in report.looked_up() {
+                report.findings.extend(host_finding(dns, &host).await);
+            }
+            report
+        }
     }
+}
+
+impl MxReport {
+    /// Each host once, as many as are looked up.
+    fn looked_up(&self) -> Vec<DomainName> {
+        let mut hosts = self.names();
+        hosts.truncate(HOSTS);
+        hosts
+    }
+
+    pub(crate) fn names(&self) -> Vec<DomainName> {
+        let mut hosts: Vec<DomainName> = Vec::new();
+        for mx in &self.hosts {
+            if !hosts.contains(&mx.host) {
+                hosts.push(mx.host.clone());
+            }
+        }
+        hosts
+    }
+}
+
+/// RFC 5321, section 5.1: an MX names a host that has addresses and is no alias.
+async fn host_finding(dns: &Dns, host: &DomainName) -> Option<Finding> {
+    if host.as_str().parse::<std::net::IpAddr>().is_ok() {
+        let what = format!("an MX record names the address {host}: senders look for a host of that name and find none");
+        return Some(Finding::warning("mx-address", what).remedy("Name a host that has this address."));
+    }
+    let (alias, addresses) = tokio::join!(dns.alias(host), dns.addresses(host));
+    let what = match (alias, addresses) {
+        (_, Answer::Trouble(trouble)) => return Some(Finding::trouble("mx-host-trouble", host.as_str(), &trouble)),
+        (_, Answer::NoName) => format!("the MX host {host} does not exist"),
+        (_, Answer::NoData) => format!("the MX host {host} has no address"),
+        (Answer::Found(target), _) => {
+            let what = format!("the MX host {host} is an alias (CNAME) of {target}, which some senders refuse");
+            return Some(Finding::warning("mx-alias", what).remedy(format!("Name {target} in the MX record.")));
+        }
+        _ => return None,
+    };
+    Some(
+        Finding::warning("mx-dangling", what)
+            .remedy("Mind the spelling; mail waits or is lost there. Correct the MX record, or delete it."),
+    )
 }
 
 fn only(finding: Finding) -> MxReport {
@@ -106,12 +165,16 @@ fn cloud_of(host: &DomainName, own: Cloud) -> Option<Cloud> {
 /// What there is to say of the hosts that `mx` found.
 pub(crate) async fn dane(dns: &Dns, mx: &MxReport) -> DaneReport {
     let mut report = DaneReport::default();
-    for mx in mx.hosts.iter().take(HOSTS) {
-        let Ok(name) = mx.host.child("_25._tcp") else { continue };
+    for host in mx.looked_up() {
+        let Ok(name) = host.child("_25._tcp") else { continue };
         match dns.tlsa(&name).await.known() {
             Ok(found) => {
                 report.hosts += 1;
-                report.with_records += usize::from(found.is_some());
+                let records = found.unwrap_or_default();
+                match records.iter().any(|usable| *usable) {
+                    false if !records.is_empty() => report.findings.push(unusable(&name)),
+                    usable => report.with_records += usize::from(usable),
+                }
             }
             Err(trouble) => report.findings.push(Finding::trouble("dane-trouble", name.as_str(), &trouble)),
         }
@@ -120,9 +183,17 @@ pub(crate) async fn dane(dns: &Dns, mx: &MxReport) -> DaneReport {
     report
 }
 
+fn unusable(name: &DomainName) -> Finding {
+    Finding::warning(
+        "dane-unusable",
+        format!("the TLSA records at {name} have usages that mean nothing to mail: senders ignore them"),
+    )
+    .remedy("Publish them with usage 3 (DANE-EE), or 2 (DANE-TA); RFC 7672, section 3.1.")
+}
+
 fn dane_finding(report: &DaneReport, mx: &MxReport) -> Option<Finding> {
-    let (hosts, with) = (report.hosts, report.with_records);
-    if hosts == 0 {
+    let (hosts, with) = (mx.names().len(), report.with_records);
+    if report.hosts == 0 || (with == 0 && report.findings.iter().any(|finding| finding.id == "dane-unusable")) {
         return None;
     }
     if with == hosts {
@@ -130,7 +201,7 @@ fn dane_finding(report: &DaneReport, mx: &MxReport) -> Option<Finding> {
         return Some(Finding::ok("dane-present", what));
     }
     let what = match with {
-        0 => "no MX host has TLSA records: incoming mail is not protected by DANE".to_owned(),
+        0 => "no MX host that was asked about has TLSA records: incoming mail is not protected by DANE".to_owned(),
         _ => format!("{with} of {hosts} MX hosts have TLSA records: incoming mail is protected by DANE only there"),
     };
     let finding = Finding::note(if with == 0 { "dane-none" } else { "dane-some" }, what);

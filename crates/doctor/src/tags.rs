@@ -14,6 +14,13 @@ impl Tags {
         tags.collect::<Result<_, _>>().map(Self)
     }
 
+    /// What can be read of it, and what cannot.
+    pub(crate) fn readable(text: &str) -> (Self, Vec<String>) {
+        let (good, bad): (Vec<_>, Vec<_>) = text.split(';').partition(|part| Self::parse(part).is_ok());
+        let bad = bad.into_iter().map(|part| part.trim().chars().take(80).collect()).collect();
+        (Self::parse(&good.join(";")).unwrap_or(Self(Vec::new())), bad)
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }

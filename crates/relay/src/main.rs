@@ -8,6 +8,7 @@ mod devices;
 mod dns_server;
 mod notices;
 mod outlook;
+mod policies;
 mod relay;
 mod system;
 mod watch;

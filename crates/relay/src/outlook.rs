@@ -124,7 +124,14 @@ mod tests {
 
     fn finding(severity: Severity, id: &'static str, what: &str) -> Finding {
         let record = Record { name: "contoso.com".to_owned(), kind: "TXT", value: "v=spf1 -all".to_owned() };
-        Finding { id, severity, what: what.to_owned(), remedy: Some("Publish it.".to_owned()), record: Some(record) }
+        Finding {
+            id,
+            severity,
+            what: what.to_owned(),
+            remedy: Some("Publish it.".to_owned()),
+            record: Some(record),
+            file: None,
+        }
     }
 
     /// Finds one more thing wrong at each look, and writes down when it was asked about what.

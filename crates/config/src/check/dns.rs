@@ -38,11 +38,16 @@ impl Checker<'_> {
     }
 }
 
-/// Good enough for a warning: neither private, nor of the link, nor of this machine, nor nobody's.
+/// Good enough for a warning: neither private, nor a provider's (RFC 6598), nor of the link, nor of this machine, nor nobody's.
 fn is_public(address: IpAddr) -> bool {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => {
-            !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified())
+            let of_provider = matches!(address.octets(), [100, 64..=127, ..]);
+            !(of_provider
+                || address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified())
         }
         IpAddr::V6(address) => {
             !(address.is_unique_local()

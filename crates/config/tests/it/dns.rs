@@ -36,10 +36,14 @@ fn every_key_of_the_table_arrives() {
 #[test]
 fn addresses_that_receivers_never_see_are_warned_of_and_twins_are_errors() {
     let dir = directory();
-    let config =
-        parse(&format!("{TEN_LINES}[dns]\naddresses = [\"10.0.0.1\", \"203.0.113.1\", \"fd00::1\"]\n"), dir.path());
+    let config = parse(
+        &format!(
+            "{TEN_LINES}[dns]\naddresses = [\"10.0.0.1\", \"203.0.113.1\", \"fd00::1\", \"100.64.0.1\", \"100.128.0.1\"]\n"
+        ),
+        dir.path(),
+    );
     let warnings: Vec<_> = config.unwrap().warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("receivers never see 10.0.0.1")), "{warnings:?}");
     let table = "[dns]\nservers = [\"192.0.2.53:53\", \"192.0.2.53:53\", \"192.0.2.54\"]\n";
     let errors = parse(&format!("{TEN_LINES}{table}"), dir.path()).unwrap_err().to_string();

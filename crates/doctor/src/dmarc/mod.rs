@@ -4,8 +4,8 @@ mod record;
 mod report;
 mod tree;
 
-pub(crate) use record::Disposition;
 pub use record::Strictness;
+pub(crate) use record::{Disposition, is_uri};
 pub use report::DmarcReport;
 pub(crate) use report::{findings, report, trouble};
 pub(crate) use tree::{Tree, tree};

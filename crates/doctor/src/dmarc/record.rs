@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::domain::DomainName;
 use crate::tags::Tags;
 
 /// What is asked for mail that fails.
@@ -18,6 +19,16 @@ pub(crate) enum Disposition {
 impl Disposition {
     fn parse(text: &str) -> Option<Self> {
         [Self::None, Self::Quarantine, Self::Reject].into_iter().find(|one| one.to_string().eq_ignore_ascii_case(text))
+    }
+}
+
+impl Disposition {
+    /// What `t=y` makes of it (section 4.7).
+    pub(crate) const fn one_less(self) -> Self {
+        match self {
+            Self::Reject => Self::Quarantine,
+            Self::Quarantine | Self::None => Self::None,
+        }
     }
 }
 
@@ -54,6 +65,10 @@ pub(crate) struct Policy {
     pub(crate) rua: Vec<String>,
     /// `psd=y`: a public suffix; `psd=n`: an organisational domain.
     pub(crate) psd: Option<bool>,
+    /// `t=y`: receivers go one step less far.
+    pub(crate) testing: bool,
+    /// `pct=`, if it is not 100: only receivers that go by RFC 7489 know it.
+    pub(crate) percent: Option<String>,
     /// Tags with values that receivers ignore.
     pub(crate) ignored: Vec<String>,
 }
@@ -72,7 +87,8 @@ pub(crate) fn is_dmarc(text: &str) -> bool {
 impl Policy {
     /// The error is what is wrong, in words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let tags = Tags::parse(text).map_err(|part| format!("`{part}` is no tag"))?;
+        // What cannot be read is passed over, not the record (RFC 7489, section 6.3).
+        let (tags, unreadable) = Tags::readable(text);
         let rua: Vec<_> = tags.value("rua").into_iter().flat_map(|uris| uris.split(',')).map(str::trim).collect();
         let (rua, bad): (Vec<_>, Vec<_>) = rua.into_iter().map(str::to_owned).partition(|uri| is_uri(uri));
         let p = match (tags.value("p"), tags.value("p").and_then(Disposition::parse)) {
@@ -80,7 +96,10 @@ impl Policy {
             // Section 4.7: somebody who asks for reports at least gets them.
             (_, None) if !rua.is_empty() => Disposition::None,
             (Some(p), None) => return Err(format!("`p={p}` is not none, quarantine or reject")),
-            (None, None) => return Err("there is no p= in it".to_owned()),
+            (None, None) => {
+                let besides: String = unreadable.iter().map(|part| format!(", and `{part}` is no tag")).collect();
+                return Err(format!("there is no p= in it{besides}"));
+            }
         };
         let mut ignored: Vec<_> = bad.into_iter().map(|uri| format!("rua={uri}")).collect();
         let mut note = |name: &str, good: &dyn Fn(&str) -> bool| {
@@ -92,7 +111,10 @@ impl Policy {
         for name in ["adkim", "aspf"] {
             note(name, &|value| strictness(value).is_some());
         }
+        ignored.extend(unreadable);
         Ok(Self {
+            testing: tags.value("t").is_some_and(|t| t.eq_ignore_ascii_case("y")),
+            percent: tags.value("pct").filter(|percent| *percent != "100").map(str::to_owned),
             p,
             sp: tags.value("sp").and_then(Disposition::parse).unwrap_or(p),
             adkim: tags.value("adkim").and_then(strictness).unwrap_or_default(),
@@ -117,11 +139,18 @@ fn strictness(text: &str) -> Option<Strictness> {
     }
 }
 
+/// Where reports go by mail.
+pub(crate) fn report_host(uri: &str) -> Option<DomainName> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let (_, host) = rest.split(['!', '?']).next()?.rsplit_once('@')?;
+    scheme.eq_ignore_ascii_case("mailto").then(|| DomainName::parse(host).ok())?
+}
+
 /// `mailto:` with an address; other schemes are allowed and used by nobody.
-fn is_uri(uri: &str) -> bool {
+pub(crate) fn is_uri(uri: &str) -> bool {
     match uri.split_once(':') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto") => {
-            let address = rest.split('!').next().unwrap_or(rest);
+            let address = rest.split(['!', '?']).next().unwrap_or(rest);
             smtp::Mailbox::parse(address).is_ok()
         }
         Some((scheme, rest)) => !scheme.is_empty() && !rest.is_empty() && !scheme.contains('@'),

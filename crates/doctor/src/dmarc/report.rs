@@ -2,11 +2,14 @@
 
 use serde::Serialize;
 
-use super::record::{Disposition, Policy, Strictness};
+use super::record::{Disposition, Policy, Strictness, is_dmarc, report_host};
 use super::tree::{Bad, Tree, tree};
 use crate::dns::Dns;
 use crate::domain::DomainName;
 use crate::finding::Finding;
+
+/// Hosts for reports that are looked up.
+const REPORT_HOSTS: usize = 5;
 
 /// The policy that holds for the domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,8 +37,37 @@ pub(crate) async fn report(dns: &Dns, domain: &DomainName) -> DmarcReport {
         report.policy = tree.disposition().map(|disposition| disposition.to_string());
         report.adkim = Some(policy.adkim);
         report.aspf = Some(policy.aspf);
+        report.findings.extend(report_findings(dns, &tree, at, policy).await);
     }
     report
+}
+
+/// Whether those who are to get reports want them, where that is not the domain's own mail (RFC 9990, section 4).
+async fn report_findings(dns: &Dns, tree: &Tree, at: &DomainName, policy: &Policy) -> Vec<Finding> {
+    let organisation = tree.organisation();
+    let mut hosts: Vec<_> = policy.rua.iter().filter_map(|uri| report_host(uri)).collect();
+    hosts.retain(|host| !host.is_in(organisation.as_str()) && !organisation.is_in(host.as_str()));
+    hosts.sort_unstable();
+    hosts.dedup();
+    let mut findings = Vec::new();
+    for host in hosts.iter().take(REPORT_HOSTS) {
+        let Ok(name) = host.child(&format!("{at}._report._dmarc")) else { continue };
+        match dns.text(&name).await.known() {
+            Err(trouble) => findings.push(Finding::trouble("dmarc-report-trouble", name.as_str(), &trouble)),
+            Ok(texts) if texts.iter().flatten().any(|text| is_dmarc(text)) => {}
+            Ok(_) => findings.push(
+                Finding::note(
+                    "dmarc-report-refused",
+                    format!("{host} does not say that it wants reports about {at}: most receivers send none there"),
+                )
+                .remedy(format!(
+                    "Whoever runs {host} has to publish this TXT record; or name an address of {at} in rua=."
+                ))
+                .record(&name, "TXT", "v=DMARC1"),
+            ),
+        }
+    }
+    findings
 }
 
 /// All there is to say of it.
@@ -92,13 +124,28 @@ fn policy_findings(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let from = if at == domain { String::new() } else { format!(", inherited from {at}") };
-    if disposition == Some(Disposition::None) {
+    if let Some(less) = disposition.filter(|_| policy.testing) {
+        let asked = if at == domain { policy.p } else { policy.sp };
+        findings.push(
+            Finding::note(
+                "dmarc-testing",
+                format!("the policy is {asked}{from}, but on trial (t=y): receivers go no further than {less}"),
+            )
+            .remedy("Once all your own mail passes, take t=y out."),
+        );
+    } else if disposition == Some(Disposition::None) {
         findings.push(
             Finding::note("dmarc-none", format!("the policy is none{from}: mail that others forge is not stopped"))
                 .remedy("Once all your own mail passes, go to p=quarantine, then to p=reject."),
         );
     } else if let Some(disposition) = disposition {
         findings.push(Finding::ok("dmarc-ok", format!("the policy is {disposition}{from}")));
+    }
+    if let Some(percent) = &policy.percent {
+        findings.push(
+            Finding::note("dmarc-pct", format!("pct={percent}: newer receivers do not know it any more (RFC 9989) and apply the policy to all mail, older ones to a part"))
+                .remedy("Take it out; to try a policy, write t=y."),
+        );
     }
     if policy.rua.is_empty() {
         findings.push(

@@ -85,7 +85,8 @@ impl Tree {
     /// What receivers are asked to do with mail of the domain that fails.
     pub(crate) fn disposition(&self) -> Option<Disposition> {
         let (at, policy) = self.policy()?;
-        Some(if *at == self.domain { policy.p } else { policy.sp })
+        let asked = if *at == self.domain { policy.p } else { policy.sp };
+        Some(if policy.testing { asked.one_less() } else { asked })
     }
 
     /// Section 4.10.2.

@@ -7,7 +7,7 @@ mod walk;
 
 pub(crate) use evaluate::{AddressResult, evaluate};
 pub use report::SpfReport;
-pub(crate) use report::{Wanted, faults, missing, report};
+pub(crate) use report::{Wanted, causes, passes_as_copied, report};
 pub(crate) use walk::{Walk, walk};
 
 /// Look-ups that one evaluation may cause. RFC 7208, section 4.6.4.

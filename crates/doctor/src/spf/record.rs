@@ -3,7 +3,7 @@
 //! In: the text of a TXT record. Out: its directives up to `all`, its redirect, and what will be ignored although somebody meant
 //! something by it. A syntax error anywhere makes the whole record worthless (section 4.6), so the first one is the result.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::domain::DomainName;
 
@@ -33,7 +33,8 @@ pub(crate) enum Mechanism {
     A(Target),
     Mx(Target),
     Ptr,
-    Address,
+    /// `ip4` or `ip6`, with an address of the network.
+    Address(IpAddr),
     Exists(Target),
 }
 
@@ -61,8 +62,8 @@ impl Record {
         let mut record = Self::default();
         let mut all_seen = false;
         let mut explained = false;
-        for term in text.split(' ').skip(1).filter(|term| !term.is_empty()) {
-            let wrong = || term.chars().take(100).collect::<String>();
+        for term in terms(text) {
+            let wrong = || shown(term);
             match modifier(term) {
                 Some(("redirect", value)) if record.redirect.is_none() => {
                     record.redirect = Some(target(value).ok_or_else(wrong)?);
@@ -83,10 +84,63 @@ impl Record {
         Ok(record)
     }
 
+    /// What can be read of it, and the terms that cannot.
+    pub(crate) fn readable(text: &str) -> (Self, Vec<String>) {
+        let (bad, good): (Vec<_>, Vec<_>) =
+            terms(text).partition(|term| Self::parse(&format!("{VERSION} {term}")).is_err());
+        let mut bad: Vec<_> = bad.into_iter().map(shown).collect();
+        let record = Self::parse(&format!("{VERSION} {}", good.join(" "))).unwrap_or_else(|term| {
+            bad.push(term);
+            Self::default()
+        });
+        (record, bad)
+    }
+
+    /// An address of each `ip4` and `ip6` that means "pass".
+    pub(crate) fn networks(&self) -> impl Iterator<Item = IpAddr> {
+        self.directives.iter().filter_map(|directive| match directive {
+            (Qualifier::Pass, Mechanism::Address(address)) => Some(*address),
+            _ => None,
+        })
+    }
+
     /// What becomes of everybody whom nothing else matched.
     pub(crate) fn all(&self) -> Option<Qualifier> {
         self.directives.iter().find(|(_, mechanism)| *mechanism == Mechanism::All).map(|(qualifier, _)| *qualifier)
     }
+}
+
+/// What stands behind the version.
+pub(crate) fn terms(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').skip(1).filter(|term| !term.is_empty())
+}
+
+fn shown(term: &str) -> String {
+    term.chars().take(100).collect()
+}
+
+/// Whether everything after it is never looked at.
+pub(crate) fn ends(term: &str) -> bool {
+    let bare = term.trim_start_matches(['+', '-', '~', '?']);
+    bare.eq_ignore_ascii_case("all") || term.to_ascii_lowercase().starts_with("redirect=")
+}
+
+/// One record that says what several say; where they end differently, it ends with `~all`.
+pub(crate) fn joined(texts: &[String]) -> String {
+    let mut body: Vec<&str> = Vec::new();
+    let mut end: Vec<&str> = Vec::new();
+    for term in texts.iter().flat_map(|text| terms(text)) {
+        let list = if ends(term) { &mut end } else { &mut body };
+        if !list.iter().any(|other| other.eq_ignore_ascii_case(term)) {
+            list.push(term);
+        }
+    }
+    let end = match end.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        _ => Some("~all"),
+    };
+    std::iter::once(VERSION).chain(body).chain(end).collect::<Vec<_>>().join(" ")
 }
 
 /// Name and value; names are letters, digits and `-_.` after a letter.
@@ -125,26 +179,32 @@ fn mechanism(text: &str) -> Option<Mechanism> {
         "ptr" => target(value?).map(|_| Mechanism::Ptr),
         "a" => hosts(rest).map(Mechanism::A),
         "mx" => hosts(rest).map(Mechanism::Mx),
-        "ip4" => network::<Ipv4Addr>(value?, 32),
-        "ip6" => network::<Ipv6Addr>(value?, 128),
+        "ip4" => network::<Ipv4Addr>(value?, 32).map(|address| Mechanism::Address(address.into())),
+        "ip6" => network::<Ipv6Addr>(value?, 128).map(|address| Mechanism::Address(address.into())),
         _ => None,
     }
 }
 
-fn network<A: std::str::FromStr>(text: &str, longest: u8) -> Option<Mechanism> {
+fn network<A: std::str::FromStr>(text: &str, longest: u8) -> Option<A> {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    let good = address.parse::<A>().is_ok() && prefix.is_none_or(|prefix| is_prefix(prefix, longest));
-    good.then_some(Mechanism::Address)
+    prefix.is_none_or(|prefix| is_prefix(prefix, longest)).then(|| address.parse().ok())?
 }
 
+/// Section 12: no zeros lead.
 fn is_prefix(text: &str, longest: u8) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
+    let leading_zero = text.len() > 1 && text.starts_with('0');
+    !leading_zero
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && text.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
 }
 
 /// `[":" domain-spec] ["/" ip4-prefix] ["//" ip6-prefix]`.
 fn hosts(rest: &str) -> Option<Target> {
-    let (rest, six) = rest.split_once("//").map_or((rest, None), |(rest, six)| (rest, Some(six)));
-    // A macro may hold a slash as its delimiter: a prefix length is what is all digits.
+    // A macro may hold slashes as its delimiters: a prefix length is what no macro ends behind.
+    let (rest, six) = match rest.rsplit_once("//") {
+        Some((before, six)) if !six.contains('}') => (before, Some(six)),
+        _ => (rest, None),
+    };
     let (rest, four) = match rest.rsplit_once('/') {
         Some((before, four)) if !four.contains('}') => (before, Some(four)),
         _ => (rest, None),
@@ -157,11 +217,47 @@ fn hosts(rest: &str) -> Option<Target> {
     }
 }
 
+/// `domain-spec`, section 7.1. International names stand there as A-labels (section 4.3).
 fn target(text: &str) -> Option<Target> {
-    match text {
-        text if text.contains('%') => Some(Target::Macros(text.chars().take(200).collect())),
-        text => DomainName::parse(text).ok().filter(|name| name.labels() > 1).map(Target::Name),
+    if text.contains('%') {
+        return is_macro_string(text).then(|| Target::Macros(text.chars().take(200).collect()));
     }
+    let name = DomainName::parse(text).ok().filter(|name| text.is_ascii() && name.labels() > 1)?;
+    is_top_label(name.suffix(1).as_str()).then_some(Target::Name(name))
+}
+
+/// An address is no name.
+fn is_top_label(label: &str) -> bool {
+    !label.starts_with('-') && !label.ends_with('-') && label.bytes().any(|b| b.is_ascii_alphabetic() || b == b'-')
+}
+
+/// Visible ASCII and macros, with a macro or a top label at the end.
+fn is_macro_string(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((literal, after)) = rest.split_once('%') {
+        let Some(after) = is_visible(literal).then(|| after_macro(after)).flatten() else { return false };
+        rest = after;
+    }
+    let end = rest.strip_suffix('.').unwrap_or(rest);
+    rest.is_empty() || (is_visible(rest) && end.rsplit_once('.').is_some_and(|(_, label)| is_top_label(label)))
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// What follows the macro whose `%` stood before `text`: `%`, `_`, `-`, or a letter with transformers in braces.
+fn after_macro(text: &str) -> Option<&str> {
+    if let Some(after) = text.strip_prefix(['%', '_', '-']) {
+        return Some(after);
+    }
+    let (inner, after) = text.strip_prefix('{')?.split_once('}')?;
+    let transformers = inner.strip_prefix(|c: char| "slodiphvSLODIPHV".contains(c))?;
+    let rest = transformers.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = transformers.strip_suffix(rest)?;
+    let delimiters = rest.strip_prefix(['r', 'R']).unwrap_or(rest);
+    let counts = digits.is_empty() || digits.bytes().any(|b| b != b'0');
+    (counts && delimiters.bytes().all(|b| b".-+,/_=".contains(&b))).then_some(after)
 }
 
 #[cfg(test)]
@@ -194,12 +290,13 @@ mod tests {
         )
         .unwrap();
         use Mechanism::{A, Address, All, Include, Mx};
+        let address = |text: &str| Address(text.parse().unwrap());
         use Qualifier::{Neutral, Pass, SoftFail};
         assert_eq!(
             record.directives,
             [
-                (Pass, Address),
-                (Pass, Address),
+                (Pass, address("192.0.2.0")),
+                (Pass, address("2001:db8::")),
                 (Pass, A(Target::Same)),
                 (Pass, Mx(Target::Same)),
                 (Neutral, A(name("mail.example"))),
@@ -246,10 +343,36 @@ mod tests {
             "-",
             "mx:a..b",
             "all.",
+            "a:192.0.2.1",
+            "mx:192.0.2.1/24",
+            "include:host",
+            "include:b\u{fc}cher.example",
+            "ip4:192.0.2.0/08",
+            "a/00",
+            "include:%d.example",
+            "include:%{d",
+            "include:%{x}.example",
+            "include:%{d0}.example",
+            "include:%{dx}.example",
+            "exists:%{i}._spf.123",
+            "redirect=%(d).example",
         ] {
             assert_eq!(Record::parse(&format!("v=spf1 mx {term} -all")), Err(term.to_owned()));
         }
         assert!(Record::parse("v=spf1 redirect=a.example redirect=b.example").is_err());
+    }
+
+    #[test]
+    fn macros_of_each_form_are_good() {
+        for term in [
+            "exists:%{i}.%{l1r-}.lp._spf.%{d2}",
+            "exists:%{ir}.%{v}._spf.%{D}",
+            "include:%{l}%-%%%_.example.com.",
+            "a:%{d1r//}.example//64",
+            "redirect=%{h}.example",
+        ] {
+            assert!(Record::parse(&format!("v=spf1 {term}")).is_ok(), "{term}");
+        }
     }
 
     proptest::proptest! {

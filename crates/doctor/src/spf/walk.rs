@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::record::{Mechanism, Qualifier, Record, Target, is_spf};
+use super::record::{Mechanism, Qualifier, Record, Target, is_spf, joined};
 use super::{LOOKUPS, MX_HOSTS, VOID_LOOKUPS};
 use crate::dns::{Answer, Dns};
 use crate::domain::DomainName;
@@ -27,8 +27,8 @@ pub(crate) enum Fault {
     Several { domain: DomainName, records: usize },
     /// A term that cannot be read. Section 4.6.
     Syntax { domain: DomainName, term: String },
-    /// Included or redirected to, and it has no record. Sections 5.2, 6.1.
-    NoRecord { domain: DomainName },
+    /// Included by `from`, or redirected to, and it has no record. Sections 5.2, 6.1.
+    NoRecord { domain: DomainName, from: DomainName, term: &'static str },
     /// An `mx` comes to more hosts than an evaluator looks up. Section 4.6.4.
     ManyHosts { domain: DomainName, hosts: usize },
     /// It includes itself.
@@ -48,8 +48,10 @@ pub(crate) struct Reached {
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Walk {
-    /// The domain's own record.
+    /// The domain's own record; of several, the first in the order of the alphabet.
     pub(crate) record: Option<String>,
+    /// The same; of several, all in one.
+    pub(crate) joined: String,
     pub(crate) lookups: u8,
     pub(crate) void_lookups: u8,
     /// In the order of evaluation.
@@ -132,12 +134,14 @@ impl<'a> Walker<'a> {
             if self.way.contains(&domain) {
                 return self.fault(Fault::Loop { domain });
             }
+            let (in_time, place) = (self.seen.alive(), self.seen.reached.len());
+            let record = self.record(&domain, entry).await;
             if entry != Entry::Top && entry.passes() {
-                let in_time = self.seen.alive();
+                // What is not known of the domain itself counts too.
                 let after_trouble = self.seen.trouble.is_some();
-                self.seen.reached.push(Reached { domain: domain.clone(), in_time, after_trouble });
+                self.seen.reached.insert(place, Reached { domain: domain.clone(), in_time, after_trouble });
             }
-            if let Some(record) = self.record(&domain, entry).await {
+            if let Some(record) = record {
                 self.way.push(domain);
                 self.follow(record, entry).await;
                 self.way.pop();
@@ -151,20 +155,39 @@ impl<'a> Walker<'a> {
             self.seen.void_lookups = self.seen.void_lookups.saturating_add(1);
         }
         let mut records = texts.into_iter().filter(|text| is_spf(text)).collect::<Vec<_>>();
+        records.sort();
         if records.len() > 1 {
             self.fault(Fault::Several { domain: domain.clone(), records: records.len() });
         }
-        let Some(text) = (!records.is_empty()).then(|| records.swap_remove(0)) else {
-            if entry != Entry::Top {
-                self.fault(Fault::NoRecord { domain: domain.clone() });
+        let text = match records.as_slice() {
+            [] => {
+                self.no_record(domain, entry);
+                return None;
             }
-            return None;
+            [one] => one.clone(),
+            several => joined(several),
         };
-        let parsed = Record::parse(&text);
-        if entry == Entry::Top {
-            self.seen.record = Some(text);
+        // Receivers drop the whole record; what it was meant to say is looked at all the same.
+        let (record, unreadable) = Record::readable(&text);
+        for term in unreadable {
+            self.fault(Fault::Syntax { domain: domain.clone(), term });
         }
-        parsed.map_err(|term| self.fault(Fault::Syntax { domain: domain.clone(), term })).ok()
+        if entry == Entry::Top {
+            self.seen.record = records.into_iter().next();
+            self.seen.joined = text;
+        }
+        Some(record)
+    }
+
+    fn no_record(&mut self, domain: &DomainName, entry: Entry) {
+        let term = match entry {
+            Entry::Top => return,
+            Entry::Include { .. } => "include:",
+            Entry::Redirect { .. } => "redirect=",
+        };
+        if let Some(from) = self.way.last().cloned() {
+            self.fault(Fault::NoRecord { domain: domain.clone(), from, term });
+        }
     }
 
     async fn follow(&mut self, record: Record, entry: Entry) {
@@ -193,7 +216,7 @@ impl<'a> Walker<'a> {
 
     async fn mechanism(&mut self, mechanism: Mechanism, passes: bool) {
         match mechanism {
-            Mechanism::All | Mechanism::Address => return,
+            Mechanism::All | Mechanism::Address(_) => return,
             _ => self.count(),
         }
         match mechanism {
@@ -203,7 +226,7 @@ impl<'a> Walker<'a> {
             Mechanism::Mx(target) => self.exchangers(target).await,
             Mechanism::Ptr => self.seen.ptr = true,
             // With a name as written it is the same for everybody, and nobody writes it; with macros, see `Target`.
-            Mechanism::Exists(_) | Mechanism::All | Mechanism::Address => {}
+            Mechanism::Exists(_) | Mechanism::All | Mechanism::Address(_) => {}
         }
     }
 

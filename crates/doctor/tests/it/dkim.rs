@@ -18,6 +18,10 @@ selector1._domainkey.d.test CNAME selector1-d-test._domainkey.dtest.onmicrosoft.
 selector2._domainkey.d.test CNAME selector2-d-test._domainkey.dtest.onmicrosoft.com
 selector2-d-test._domainkey.dtest.onmicrosoft.com TXT v=DKIM1; p=MIGf
 ";
+const OLD2: &str = "
+selector2._domainkey.d.test CNAME selector2-d-test._domainkey.dtest.onmicrosoft.com
+selector2-d-test._domainkey.dtest.onmicrosoft.com TXT v=DKIM1; p=MIGf
+";
 const ONE: &str = "selector1-d-test._domainkey.dtest.onmicrosoft.com";
 
 #[tokio::test]
@@ -58,6 +62,19 @@ async fn each_broken_zone_gives_its_findings() {
             &["dkim-trouble", "dkim-selector-missing"],
         ),
     ];
+    let cases = cases.into_iter().chain([
+        // That of the other selector; that of another domain; through another name of one's own.
+        (
+            "selector1._domainkey.d.test CNAME selector2-d-test._domainkey.dtest.onmicrosoft.com\n".to_owned() + OLD2,
+            &["dkim-other-target"][..],
+        ),
+        (
+            format!("selector1._domainkey.d.test CNAME selector1-e-test._domainkey.dtest.onmicrosoft.com\n{OLD2}selector1-e-test._domainkey.dtest.onmicrosoft.com TXT p=MIGf"),
+            &["dkim-other-target"],
+        ),
+        (format!("selector1._domainkey.d.test CNAME own.d.test\nown.d.test CNAME {ONE}\n{ONE} TXT p=MIGf\n{OLD2}"), &["dkim-ok"]),
+    ]);
+    let cases: Vec<_> = cases.collect();
     let world = worlds(cases.iter().map(|(records, _)| records.as_str())).await;
     for (n, (records, expected)) in cases.into_iter().enumerate() {
         let report = world.report(&question(&nth("d.test", n))).await.dkim.clone();
@@ -100,6 +117,36 @@ bad._domainkey.d.test SERVFAIL";
         (record.name.as_str(), record.value.as_str()),
         ("gone._domainkey.d.test", "v=DKIM1; k=ed25519; p=11qYAYKx")
     );
+}
+
+#[tokio::test]
+async fn a_record_that_forbids_what_we_do_with_the_key_is_not_ours() {
+    let zone = "
+type._domainkey.d.test TXT v=DKIM1; k=rsa; p=11qYAYKx
+hash._domainkey.d.test TXT v=DKIM1; k=ed25519; h=sha1; p=11qYAYKx
+use._domainkey.d.test TXT v=DKIM1; k=ed25519; s=tlsrpt; p=11qYAYKx
+test._domainkey.d.test TXT v=DKIM1; k=ed25519; t=y; p=11qYAYKx
+fine._domainkey.d.test TXT v=DKIM1; k=ed25519; h=sha1:sha256; s=email; t=s; p=11qYAYKx";
+    let own = |selector: &str| OwnSelector {
+        selector: selector.to_owned(),
+        value: Some("v=DKIM1; k=ed25519; p=11qYAYKx".to_owned()),
+    };
+    let report = dkim(zone, ["type", "hash", "use", "test", "fine"].map(own).into()).await;
+    let expected = [
+        "dkim-missing",
+        "dkim-own-unusable",
+        "dkim-own-unusable",
+        "dkim-own-unusable",
+        "dkim-own-testing",
+        "dkim-own-ok",
+    ];
+    assert_eq!(ids(&report.findings), expected, "{:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn a_tenants_initial_domain_is_signed_for_without_anybody_doing_anything() {
+    let report = World::new("dtest.onmicrosoft.com A 192.0.2.1").await.report(&question("dtest.onmicrosoft.com")).await;
+    assert_eq!(ids(&report.dkim.findings), ["dkim-initial-domain"]);
 }
 
 #[tokio::test]

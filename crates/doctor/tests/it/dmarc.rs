@@ -28,6 +28,32 @@ async fn each_zone_gives_its_findings_and_its_policy() {
             &["dmarc-several"],
         ),
         ("_dmarc.d.test SERVFAIL".to_owned(), None, &["dmarc-trouble"]),
+        (
+            format!("_dmarc.d.test TXT v=DMARC1; p=reject; {rua}; mailto:e@d.test"),
+            Some("reject"),
+            &["dmarc-ok", "dmarc-ignored"],
+        ),
+        (format!("_dmarc.d.test TXT v=DMARC1; p=reject; t=y; {rua}"), Some("quarantine"), &["dmarc-testing"]),
+        (format!("_dmarc.d.test TXT v=DMARC1; p=reject; pct=20; {rua}"), Some("reject"), &["dmarc-ok", "dmarc-pct"]),
+        (format!("_dmarc.d.test TXT v=DMARC1; p=reject; pct=100; {rua}"), Some("reject"), &["dmarc-ok"]),
+        (
+            "_dmarc.d.test TXT v=DMARC1; p=reject; rua=mailto:d@o.test".to_owned(),
+            Some("reject"),
+            &["dmarc-ok", "dmarc-report-refused"],
+        ),
+        (
+            "_dmarc.d.test TXT v=DMARC1; p=reject; rua=mailto:d@o.test\nd.test._report._dmarc.o.test TXT v=DMARC1"
+                .to_owned(),
+            Some("reject"),
+            &["dmarc-ok"],
+        ),
+        (
+            "_dmarc.d.test TXT v=DMARC1; p=reject; rua=mailto:d@o.test\nd.test._report._dmarc.o.test SERVFAIL"
+                .to_owned(),
+            Some("reject"),
+            &["dmarc-ok", "dmarc-report-trouble"],
+        ),
+        ("_dmarc.d.test TXT v=DMARC1; p=reject; rua=mailto:d@reports.d.test".to_owned(), Some("reject"), &["dmarc-ok"]),
     ];
     let world = worlds(cases.iter().map(|(records, ..)| records.as_str())).await;
     for (n, (records, policy, expected)) in cases.into_iter().enumerate() {

@@ -24,6 +24,14 @@ _dmarc.silent.test SERVFAIL
 two.test TXT v=spf1 include:spf.protection.outlook.com -all
 two.test TXT v=spf1 -all
 _dmarc.two.test TXT v=DMARC1; p=none
+unsure.test TXT v=spf1 include:broken.test -all
+_dmarc.unsure.test TXT v=DMARC1; p=reject
+copied.test TXT v=spf1 ip4:203.0.113.0/24 -all
+_dmarc.copied.test TXT v=DMARC1; p=reject
+_dmarc.dtest.onmicrosoft.com TXT v=DMARC1; p=reject
+swapped.test A 192.0.2.1
+_dmarc.swapped.test TXT v=DMARC1; p=reject
+selector1._domainkey.swapped.test CNAME selector1-contoso-com._domainkey.contoso.onmicrosoft.com
 ";
 
 fn microsoft(author: &str, reverse_path: &str) -> Sending {
@@ -58,6 +66,10 @@ async fn spf_dkim_and_dmarc_are_told_beforehand() {
         (microsoft("relaxed.test", "relaxed.test"), (Fail, true), (Pass, false), Fail),
         (microsoft("broken.test", "broken.test"), (Unknown, true), (Unknown, true), Unknown),
         (microsoft("two.test", "two.test"), (Fail, true), (Pass, false), Fail),
+        (microsoft("copied.test", "copied.test"), (Pass, true), (Pass, false), Pass),
+        (microsoft("swapped.test", "contoso.com"), (Pass, false), (Pass, false), Fail),
+        (microsoft("dtest.onmicrosoft.com", "contoso.com"), (Pass, false), (Pass, true), Pass),
+        (direct("unsure.test", Some("192.0.2.1"), &[]), (Unknown, true), (Nothing, false), Unknown),
         (microsoft("late.test", "late.test"), (Unknown, true), (Pass, false), Unknown),
         (microsoft("silent.test", "silent.test"), (Pass, true), (Pass, false), Unknown),
         (direct("strict.test", Some("192.0.2.1"), &[]), (Pass, true), (Nothing, false), Pass),

@@ -7,6 +7,8 @@ mod dmarc;
 mod dns;
 mod domain;
 mod forecast;
+mod paste;
 mod server;
 mod spf;
+mod sts;
 mod world;

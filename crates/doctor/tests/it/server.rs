@@ -1,6 +1,7 @@
 //! A DNS server on loopback, by UDP and TCP, that answers as a recursive resolver would.
 //!
-//! In: a zone, one record a line: `name TYPE value`. The types `SERVFAIL` and `SILENT` make any question about that name fail.
+//! In: a zone, one record a line: `name TYPE value`. The types `SERVFAIL` and `SILENT` make any question about that name fail,
+//! `SERVFAIL AAAA` one about addresses of version 6.
 //! Answers longer than 512 octets are truncated over UDP.
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector, TLSA};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
-use hickory_resolver::proto::rr::{Name, RData, Record};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -80,6 +81,7 @@ async fn converse(mut stream: TcpStream, zone: &Zone) -> std::io::Result<()> {
 enum Entry {
     Data(RData),
     ServFail,
+    ServFailOfSix,
     Silent,
 }
 
@@ -119,6 +121,10 @@ impl Zone {
                 match entry {
                     Entry::Silent => return None,
                     Entry::ServFail => return Some(ResponseCode::ServFail),
+                    Entry::ServFailOfSix if query.query_type() == RecordType::AAAA => {
+                        return Some(ResponseCode::ServFail);
+                    }
+                    Entry::ServFailOfSix => {}
                     Entry::Data(data) if data.record_type() == query.query_type() => {
                         answer.add_answer(Record::from_rdata(name.clone(), 300, data.clone()));
                     }
@@ -158,8 +164,12 @@ fn entry(kind: &str, value: &str) -> Entry {
             let (preference, host) = value.split_once(' ').unwrap();
             RData::MX(MX::new(preference.parse().unwrap(), fqdn(host)))
         }
-        "TLSA" => RData::TLSA(TLSA::new(CertUsage::DaneEe, Selector::Spki, Matching::Sha256, vec![7; 32])),
+        "TLSA" => {
+            let usage = if value == "PKIX" { CertUsage::PkixEe } else { CertUsage::DaneEe };
+            RData::TLSA(TLSA::new(usage, Selector::Spki, Matching::Sha256, vec![7; 32]))
+        }
         "TXT" => RData::TXT(TXT::from_bytes(value.as_bytes().chunks(255).collect())),
+        "SERVFAIL" if value == "AAAA" => return Entry::ServFailOfSix,
         "SERVFAIL" => return Entry::ServFail,
         "SILENT" => return Entry::Silent,
         _ => panic!("the test server has no records of type {kind}"),

@@ -14,6 +14,7 @@ spf.protection.office365.us TXT v=spf1 ip4:198.51.100.0/24 -all
 contoso.com TXT v=spf1 include:spf.protection.outlook.com -all
 contoso.com TXT some-other-service-verification=1
 contoso.com MX 0 contoso-com.mail.protection.outlook.com
+contoso-com.mail.protection.outlook.com A 203.0.113.25
 selector1._domainkey.contoso.com CNAME selector1-contoso-com._domainkey.contoso.onmicrosoft.com
 selector2._domainkey.contoso.com CNAME selector2-contoso-com._domainkey.contoso.onmicrosoft.com
 selector1-contoso-com._domainkey.contoso.onmicrosoft.com TXT v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3
@@ -48,7 +49,9 @@ pub(crate) async fn worlds<'a>(zones: impl IntoIterator<Item = &'a str>) -> Worl
 
 /// See [`worlds`].
 pub(crate) fn nth(text: &str, n: usize) -> String {
-    text.replace(".test", &format!(".t{n}.test")).replace("dtest.", &format!("dtest{n}."))
+    let names =
+        [(".test", format!(".t{n}.test")), ("dtest.", format!("dtest{n}.")), ("-test.", format!("-t{n}-test."))];
+    names.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Long enough that a busy machine never makes a test fail; where time matters, it is moved.

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::domain::printable;
 use super::{ConfigFile, say, say_error, say_json};
 
 /// DKIM keys: make one, list them, check their DNS records
@@ -165,10 +166,9 @@ impl Txt for doctor::Dns {
 impl Check {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(&self.file.config)?;
-        let dns = doctor::Dns::new(&config.dns.resolver)?;
         let keys = self.selected(configured(config.dkim)?)?;
         let checked = match (self.txt.is_empty(), keys.len()) {
-            (true, _) => check(&keys, &dns).await,
+            (true, _) => check(&keys, &doctor::Dns::new(&config.dns.resolver)?).await,
             (false, 1) => check(&keys, &Given(self.txt)).await,
             (false, several) => {
                 bail!("--txt is the record of one key, but {several} are meant\n  hint: name it with --selector")
@@ -299,7 +299,7 @@ impl Checked {
     fn told(&self) -> String {
         let mut lines = vec![format!("{} {}:", self.key.domain, self.key.selector)];
         for found in &self.findings {
-            lines.push(format!("  {}: {}", if found.good { "good" } else { "bad" }, found.what));
+            lines.push(format!("  {}: {}", if found.good { "good" } else { "bad" }, printable(&found.what)));
             lines.extend(found.remedy.iter().map(|remedy| format!("    hint: {remedy}")));
         }
         lines.join("\n")
@@ -417,6 +417,9 @@ mod tests {
         assert!(checked[2].told().contains("bad: no record is published\n    hint: as long as it is missing"));
         assert!(checked[2].told().ends_with(&keys[2].key.record().value), "{}", checked[2].told());
         assert!(checked[3].told().contains("hint: it does not sign"), "{}", checked[3].told());
+        let terminal = Given(vec!["v=DKIM1; s=\u{1b}[2J; p=".to_owned()]);
+        let told = check(&keys[..1], &terminal).await.iter().map(Checked::told).collect::<String>();
+        assert!(!told.contains('\u{1b}') && told.contains("s=\u{fffd}[2J"), "{told:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
@@ -13,16 +14,21 @@ use doctor::{Dns, DnsSettings, Doctor, DomainName, DomainQuestion, DomainReport,
 use m365::Cloud;
 
 use super::{say, say_json};
+use crate::policies::Policies;
 
 /// Read if it exists and no other is named.
 const USUAL_FILE: &str = "/etc/posthouse/posthouse.toml";
 
+/// Exit status.
+const IN_DOUBT: u8 = 3;
+
 /// What receivers see of a sender domain: MX, SPF, DKIM, DMARC, MTA-STS, DANE, and the names of our addresses
 ///
-/// Each finding comes with its remedy and, where one helps, with the record to paste. With a configuration file, the domain's
+/// Each finding comes with its remedy and, where one helps, with the record or file to paste. The DNS is asked, and the MTA-STS
+/// policy is fetched over HTTPS if there is one. With a configuration file, the domain's
 /// paths, cloud and our addresses are taken from it; without one, mail is taken to leave by Exchange Online.
 ///
-/// Exit status 1: there is at least one error.
+/// Exit status 1: there is at least one error; 3: there is none, but not everything could be looked up.
 #[derive(Args)]
 pub(super) struct Domain {
     /// The domain after the @ of senders
@@ -42,12 +48,17 @@ pub(super) struct Domain {
 impl Domain {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let (settings, question) = self.question()?;
-        let report = Doctor::new(Dns::new(&settings)?).domain(&question).await;
+        let doctor = Doctor::new(Dns::new(&settings)?).fetching(Arc::new(Policies::default()));
+        let report = doctor.domain(&question).await;
         match self.json {
             true => say_json(&*report)?,
             false => say(told(&question, &report)),
         }
-        Ok(if report.severity() == Severity::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(match report.severity() {
+            Severity::Error => ExitCode::FAILURE,
+            _ if report.is_in_doubt() => ExitCode::from(IN_DOUBT),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     fn question(&self) -> anyhow::Result<(DnsSettings, DomainQuestion)> {
@@ -118,7 +129,13 @@ fn facts(title: &str, report: &DomainReport) -> Vec<String> {
             let dmarc = &report.dmarc;
             dmarc.at.iter().zip(&dmarc.record).map(|(at, record)| format!("_dmarc.{at}: {record}")).collect()
         }
-        "MTA-STS" => report.mta_sts.record.iter().chain(&report.mta_sts.tls_rpt).cloned().collect(),
+        "MTA-STS" => {
+            let sts = &report.mta_sts;
+            let policy = sts.policy.iter().map(|policy| {
+                format!("policy: mode {}, max_age {}, mx {}", policy.mode, policy.max_age, policy.mx.join(" "))
+            });
+            sts.record.iter().cloned().chain(policy).chain(sts.tls_rpt.iter().cloned()).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -136,6 +153,10 @@ pub(super) fn finding(finding: &Finding) -> Vec<String> {
     if let Some(record) = &finding.record {
         lines.push(format!("             record: {} {}", record.name, record.kind));
         lines.push(format!("               {}", printable(&record.value)));
+    }
+    if let Some(file) = &finding.file {
+        lines.push(format!("             file: {}", file.url));
+        lines.extend(file.text.lines().map(|line| format!("               {}", printable(line))));
     }
     lines
 }
@@ -158,6 +179,9 @@ fn summary(report: &DomainReport) -> String {
     let count = |severity| report.findings().filter(|finding| finding.severity == severity).count();
     let words = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     match (count(Severity::Error), count(Severity::Warning)) {
+        (0, 0) if report.is_in_doubt() => {
+            format!("{}: nothing wrong in what could be looked up, which is not all", report.domain)
+        }
         (0, 0) => format!("{}: nothing wrong", report.domain),
         (errors, warnings) => format!("{}: {}, {}", report.domain, words(errors, "error"), words(warnings, "warning")),
     }
@@ -166,7 +190,7 @@ fn summary(report: &DomainReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doctor::{Record, SpfReport};
+    use doctor::{File, Record, SpfReport};
 
     fn missing_include() -> Finding {
         Finding {
@@ -179,6 +203,7 @@ mod tests {
                 kind: "TXT",
                 value: "v=spf1 include:spf.protection.outlook.com -all".to_owned(),
             }),
+            file: Some(File { url: "https://mta-sts.contoso.com/".to_owned(), text: "mode: none\nmx: a\n".to_owned() }),
         }
     }
 
@@ -216,6 +241,9 @@ mod tests {
              \x20            remedy: Replace it.\n\
              \x20            record: contoso.com TXT\n\
              \x20              v=spf1 include:spf.protection.outlook.com -all\n\
+             \x20            file: https://mta-sts.contoso.com/\n\
+             \x20              mode: none\n\
+             \x20              mx: a\n\
              \n\
              contoso.com: 1 error, 0 warnings"
         );

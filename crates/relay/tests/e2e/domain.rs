@@ -64,6 +64,7 @@ const GOOD: &str = "
 spf.protection.outlook.com TXT v=spf1 ip4:203.0.113.0/24 -all
 contoso.test TXT v=spf1 include:spf.protection.outlook.com ip4:192.0.2.1 -all
 contoso.test MX 0 contoso-test.mail.protection.outlook.com
+contoso-test.mail.protection.outlook.com A 203.0.113.25
 selector1._domainkey.contoso.test CNAME selector1-contoso-test._domainkey.contoso.onmicrosoft.com
 selector2._domainkey.contoso.test CNAME selector2-contoso-test._domainkey.contoso.onmicrosoft.com
 selector1-contoso-test._domainkey.contoso.onmicrosoft.com TXT v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3
@@ -75,6 +76,7 @@ const BROKEN: &str = "
 spf.protection.outlook.com TXT v=spf1 ip4:203.0.113.0/24 -all
 contoso.test TXT v=spf1 ip4:192.0.2.1 -all
 contoso.test MX 0 contoso-test.mail.protection.outlook.com
+contoso-test.mail.protection.outlook.com A 203.0.113.25
 selector1._domainkey.contoso.test CNAME selector1-contoso-test._domainkey.contoso.onmicrosoft.com
 selector2._domainkey.contoso.test CNAME selector2-contoso-test._domainkey.contoso.onmicrosoft.com
 contoso.onmicrosoft.com TXT there-is-nothing-else
@@ -109,6 +111,27 @@ fn a_broken_zone_fails_with_the_records_to_paste() {
         let record = format!("record: {name} TXT\n               {value}");
         assert!(told.contains(&record), "{record} is not in\n{told}");
     }
+}
+
+#[test]
+fn a_dns_that_does_not_answer_is_not_good_news() {
+    let site = Site::new();
+    let names = ["", "selector1._domainkey.", "selector2._domainkey.", "relay._domainkey.", "_dmarc.", "_mta-sts."];
+    let zone: String = names.iter().map(|name| format!("{name}contoso.test SERVFAIL\n")).collect();
+    let (status, told) = site.domain(&zone, &[]);
+    assert_eq!(status, Some(3), "{told}");
+    assert!(told.ends_with("contoso.test: nothing wrong in what could be looked up, which is not all\n"), "{told}");
+}
+
+#[test]
+fn a_policy_that_is_announced_and_not_served_comes_with_the_file_to_serve() {
+    let site = Site::new();
+    let zone = site.good() + "_mta-sts.contoso.test TXT v=STSv1; id=1;\n";
+    let (status, told) = site.domain(&zone, &[]);
+    assert_eq!(status, Some(0), "{told}");
+    let file = "file: https://mta-sts.contoso.test/.well-known/mta-sts.txt\n               version: STSv1\n";
+    let mx = "\n               mx: *.mail.protection.outlook.com\n";
+    assert!(["[mta-sts-policy-no-host]", file, mx].iter().all(|part| told.contains(part)), "{told}");
 }
 
 #[test]

@@ -208,6 +208,7 @@ mod tests {
             what: "it is not included".to_owned(),
             remedy: Some("Include it.".to_owned()),
             record: None,
+            file: None,
         };
         let lines = forecast(&Forecast {
             spf: verdict(Outcome::Fail, true, "not included"),
