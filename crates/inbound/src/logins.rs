@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use ipnet::IpNet;
 use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::lockout::LockOut;
+use crate::matching::as_peers_come;
 use crate::{ClientEntry, Verifier};
 
 /// Logins checked at once: argon2id holds a core for tens of milliseconds, and 19 MiB.
@@ -89,7 +91,8 @@ pub(crate) struct Logins {
     key: hmac::Key,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
     guessers: LockOut<IpAddr>,
-    guessed: LockOut<Arc<str>>,
+    /// Apart by whether the guesses come from the networks of an entry that has the user: those of the Internet keep nobody out there.
+    guessed: LockOut<(Arc<str>, bool)>,
     /// Users that there are none of, by a keyed hash: they wait like the others, so that nobody can tell who exists.
     guessed_in_vain: LockOut<[u8; 32]>,
     guessed_at_home: LockOut<Home>,
@@ -104,6 +107,7 @@ type Home = (Arc<str>, IpAddr);
 struct Candidate {
     entry: usize,
     check: Check,
+    networks: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +121,7 @@ impl Logins {
         let mut by_name: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
         let mut decoy: Option<Arc<str>> = None;
         for (entry, client) in clients.iter().enumerate() {
+            let networks: Vec<IpNet> = client.networks.iter().map(as_peers_come).collect();
             for user in &client.users {
                 let check = match &user.password {
                     Verifier::Argon2id(hash) if is_argon2id(hash) => {
@@ -125,7 +130,11 @@ impl Logins {
                     Verifier::Argon2id(_) => return Err(PasswordHashError(user.name.clone())),
                     Verifier::Secret(secret) => Check::Secret(secret.clone()),
                 };
-                by_name.entry(user.name.as_str().into()).or_default().push(Candidate { entry, check });
+                by_name.entry(user.name.as_str().into()).or_default().push(Candidate {
+                    entry,
+                    check,
+                    networks: networks.clone(),
+                });
             }
         }
         Ok(Self {
@@ -155,12 +164,9 @@ impl Logins {
 
     /// Checks a login. Takes tens of milliseconds, or its turn among others.
     pub(crate) async fn check(&self, peer: IpAddr, name: &str, password: String) -> Login {
-        let (peer, password) = (guesser(peer), SecretString::from(password));
-        if let Some(user) = self.remembered(name, &password) {
-            return Login::Right(user);
-        }
-        if let Some(wait) = self.wait(peer, name) {
-            return wait;
+        let password = SecretString::from(password);
+        if let Some(answer) = self.at_once(peer, name, &password) {
+            return answer;
         }
         let _stranger = match self.home(peer, name) {
             Some(_) => None,
@@ -173,11 +179,8 @@ impl Logins {
         let turn = tokio::time::timeout(LONGEST_TURN, self.slots.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Login::Busy };
         // Others from there may have been answered meanwhile.
-        if let Some(user) = self.remembered(name, &password) {
-            return Login::Right(user);
-        }
-        if let Some(wait) = self.wait(peer, name) {
-            return wait;
+        if let Some(answer) = self.at_once(peer, name, &password) {
+            return answer;
         }
         let login = self.compare(name, &password, &Arc::new(turn)).await;
         match &login {
@@ -188,11 +191,16 @@ impl Logins {
         login
     }
 
+    /// What needs no turn. Who must wait is told nothing of a password, however well it is known: or it could guess on meanwhile.
+    fn at_once(&self, peer: IpAddr, name: &str, password: &SecretString) -> Option<Login> {
+        self.wait(peer, name).or_else(|| self.remembered(name, password).map(Login::Right))
+    }
+
     /// Every entry that has this user is tried: each may know another password of the same name.
     async fn compare(&self, name: &str, password: &SecretString, turn: &Arc<OwnedSemaphorePermit>) -> Login {
         let known = self.by_name.get_key_value(name);
         let (mut entries, mut hashes) = (Vec::new(), HashMap::new());
-        for Candidate { entry, check } in known.iter().flat_map(|(_, candidates)| *candidates) {
+        for Candidate { entry, check, .. } in known.iter().flat_map(|(_, candidates)| *candidates) {
             let right = match check {
                 Check::Hash(hash) => match hashes.get(hash) {
                     Some(right) => *right,
@@ -282,11 +290,11 @@ impl Logins {
         if let Some(home) = self.home(peer, name) {
             return Some(Login::Wait(self.guessed_at_home.wait(&home)?, Guessed::ByAddress));
         }
-        if let Some(wait) = self.guessers.wait(&peer) {
+        if let Some(wait) = self.guessers.wait(&guesser(peer)) {
             return Some(Login::Wait(wait, Guessed::ByAddress));
         }
         let wait = match self.by_name.get_key_value(name) {
-            Some((name, _)) => self.guessed.wait(name),
+            Some((name, of_it)) => self.guessed.wait(&(name.clone(), is_near(of_it, peer))),
             None => self.guessed_in_vain.wait(&self.keyed(&[name])),
         };
         Some(Login::Wait(wait?, Guessed::OfUser))
@@ -297,9 +305,9 @@ impl Logins {
         if let Some(home) = self.home(peer, name) {
             return self.guessed_at_home.note(home);
         }
-        self.guessers.note(peer);
+        self.guessers.note(guesser(peer));
         match self.by_name.get_key_value(name) {
-            Some((name, _)) => self.guessed.note(name.clone()),
+            Some((name, of_it)) => self.guessed.note((name.clone(), is_near(of_it, peer))),
             None => self.guessed_in_vain.note(self.keyed(&[name])),
         }
     }
@@ -307,12 +315,12 @@ impl Logins {
     /// Forgives the address when somebody comes home there, and only then: or whoever has one password could guess others
     /// for ever. What others guess of this user still counts.
     fn welcome(&self, peer: IpAddr, user: &User) {
-        let home = (user.name.clone(), peer);
+        let home = (user.name.clone(), guesser(peer));
         let was_at_home = self.home(peer, &user.name).is_some();
         if was_at_home {
             self.guessed_at_home.forgive(&home);
         } else {
-            self.guessers.forgive(&peer);
+            self.guessers.forgive(&home.1);
         }
         let now = Instant::now();
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -327,7 +335,7 @@ impl Logins {
     /// Where the user of this name is at home, if that is here.
     fn home(&self, peer: IpAddr, name: &str) -> Option<Home> {
         let (name, _) = self.by_name.get_key_value(name)?;
-        let home = (name.clone(), peer);
+        let home = (name.clone(), guesser(peer));
         let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         homes.get(&home).is_some_and(|until| *until > Instant::now()).then_some(home)
     }
@@ -340,6 +348,11 @@ async fn hash_matches(hash: Arc<str>, password: SecretString, turn: Arc<OwnedSem
         Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
     });
     task.await.unwrap_or(false)
+}
+
+/// In a network of an entry that has the user.
+fn is_near(of_it: &[Candidate], peer: IpAddr) -> bool {
+    of_it.iter().flat_map(|candidate| &candidate.networks).any(|network| network.contains(&peer))
 }
 
 /// Who guesses: of IPv6 a whole link, since a machine there has as many addresses as it likes.
@@ -620,6 +633,44 @@ mod tests {
         for login in flood {
             assert!(!matches!(login.await.unwrap(), Login::Right(_)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_that_is_known_is_no_answer_to_whoever_must_wait() {
+        let logins = logins(vec![("erp", Verifier::Argon2id(hash("one")))]);
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        let guesser: IpAddr = "10.0.0.1".parse().unwrap();
+        for _ in 0..FREE_GUESSES {
+            assert!(matches!(logins.check(guesser, "erp", "x".to_owned()).await, Login::Wrong));
+        }
+        let login = logins.check(guesser, "erp", "one".to_owned()).await;
+        assert!(matches!(login, Login::Wait(..)), "or it could guess as fast as it likes: {login:?}");
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)), "at home");
+        for _ in 0..FREE_GUESSES {
+            try_once(&logins, "erp", "x").await;
+        }
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(..)), "guessed at home");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_from_outside_keep_nobody_out_of_the_networks_of_its_entry() {
+        let users = vec![UserSettings { name: "erp".into(), password: inline("one") }];
+        let networks = vec!["10.0.0.0/8".parse().unwrap()];
+        let logins = Logins::new(&[ClientEntry { users, networks, ..ClientEntry::named("it") }]).unwrap();
+        let check = async |address: String, password: &str| {
+            logins.check(address.parse().unwrap(), "erp", password.to_owned()).await
+        };
+        for host in 0..FREE_GUESSES_OF_A_USER {
+            assert!(matches!(check(format!("192.0.2.{host}"), "x").await, Login::Wrong));
+        }
+        assert!(matches!(check("198.51.100.1".to_owned(), "one").await, Login::Wait(_, Guessed::OfUser)));
+        for host in 0..FREE_GUESSES_OF_A_USER {
+            assert!(
+                matches!(check(format!("10.1.1.{host}"), "x").await, Login::Wrong),
+                "inside nobody has guessed yet"
+            );
+        }
+        assert!(matches!(check("10.2.2.2".to_owned(), "one").await, Login::Wait(_, Guessed::OfUser)));
     }
 
     #[tokio::test]
