@@ -53,8 +53,8 @@ fn configured(lane: &LaneReport, report: &Report, depth: Option<&LaneDepth>) -> 
 }
 
 fn refused(refused: &queue::RefusedSender) -> RefusedSender {
-    let queue::RefusedSender { sender, until, reason } = refused.clone();
-    RefusedSender { sender, until, reason }
+    let queue::RefusedSender { sender, until, reason, listed } = refused.clone();
+    RefusedSender { sender, until, reason, listed }
 }
 
 /// The budget of messages in any 60 seconds that a lane draws on.

@@ -161,6 +161,9 @@ pub struct RefusedSender {
     pub until: Timestamp,
     /// The far side's words.
     pub reason: String,
+    /// The configuration said that the path may send as it. Once it says otherwise, the sender is tried once more.
+    #[serde(default)]
+    pub listed: bool,
 }
 
 /// A count in a rolling window, and its limit.

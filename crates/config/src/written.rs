@@ -122,9 +122,11 @@ table! {
         tenant: Optional<Name>, otherwise "the tenant whose domain it sends as", example "\"contoso\"";
         /// Path of that tenant by which all its mail goes. Without `tenant` where there is only one.
         path: Optional<Text>, otherwise "the tenant's first", example "\"on-premises\"";
-        /// What it may send to, in the same form as `senders`.
+        /// What it may send to, in the same form as `senders`. Reports hold its mail and obey this as well: a reverse-path that is in no
+        /// tenant's domains, and that it may not send to, is told nothing (an `owner` is).
         recipients: Many<Pattern>, default "[]", otherwise "anything", example "[\"*@contoso.com\", \"support@vendor.example\"]";
-        /// Whether it may send to nothing but `domains` and `internal_domains` of its tenant: that of `tenant`, else all.
+        /// Whether it may send to nothing but `domains` and `internal_domains` of its tenant: that of `tenant`, else all. Reports obey
+        /// this as well.
         internal_only: Defaulted<bool>, default "false";
         /// Addresses and domains that have become others. An address comes before its domain; `*` on the right keeps the local-part.
         /// The rules for recipients see the new address.

@@ -218,8 +218,77 @@ fn misplaced(word: &str) -> ConditionError {
 #[cfg(test)]
 mod tests {
     use Criterion::{Certificate, Helo, Listener, Network, User};
+    use proptest::prelude::*;
 
     use super::*;
+
+    /// A condition as a tree, which needs no parser.
+    #[derive(Clone, Debug)]
+    enum Tree {
+        Leaf(Criterion),
+        And(Box<Self>, Box<Self>),
+        Or(Box<Self>, Box<Self>),
+    }
+
+    impl Tree {
+        fn any() -> impl Strategy<Value = Self> {
+            let leaf = proptest::sample::select(Criterion::ALL.to_vec()).prop_map(Self::Leaf);
+            leaf.prop_recursive(4, 12, 2, |inner| {
+                (any::<bool>(), inner.clone(), inner).prop_map(|(and, one, two)| match and {
+                    true => Self::And(Box::new(one), Box::new(two)),
+                    false => Self::Or(Box::new(one), Box::new(two)),
+                })
+            })
+        }
+
+        fn holds(&self, criteria: Criteria) -> bool {
+            match self {
+                Self::Leaf(criterion) => criteria.has(*criterion),
+                Self::And(one, two) => one.holds(criteria) && two.holds(criteria),
+                Self::Or(one, two) => one.holds(criteria) || two.holds(criteria),
+            }
+        }
+
+        /// With no parentheses but those that it needs.
+        fn text(&self) -> String {
+            let factor = |tree: &Self| match tree {
+                Self::Or(..) => format!("({})", tree.text()),
+                _ => tree.text(),
+            };
+            match self {
+                Self::Leaf(criterion) => criterion.word().to_owned(),
+                Self::And(one, two) => format!("{} and {}", factor(one), factor(two)),
+                Self::Or(one, two) => format!("{} or {}", one.text(), two.text()),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_condition_holds_in_the_rows_in_which_its_tree_does(tree in Tree::any(), wide in any::<bool>()) {
+            let text = if wide { tree.text().replace(' ', "  ").replace('(', " ( ") } else { tree.text() };
+            match text.parse::<Condition>() {
+                Ok(condition) => (0..32).map(Criteria).for_each(|row| {
+                    assert_eq!(condition.holds(row), tree.holds(row), "{text} of {row:?}");
+                }),
+                Err(error) => prop_assert_eq!((error, text.len() > LONGEST), (ConditionError::Long, true)),
+            }
+        }
+
+        #[test]
+        fn whatever_is_written_is_a_condition_that_only_grows_or_is_refused(
+            words in proptest::collection::vec(
+                proptest::sample::select(vec!["network", "user", "helo", "and", "or", "(", ")", "not", "!"]), 0..12)
+        ) {
+            let text = words.join(" ");
+            if let Ok(condition) = text.parse::<Condition>() {
+                prop_assert!(!condition.holds(Criteria::default()), "{} lets in whoever shows nothing", text);
+                for (row, more) in (0..32).flat_map(|row| (0..32).map(move |more| (Criteria(row), Criteria(more)))) {
+                    prop_assert!(!condition.holds(row) || condition.holds(row.or(more)));
+                }
+            }
+        }
+    }
 
     fn set(criteria: &[Criterion]) -> Criteria {
         criteria.iter().copied().collect()

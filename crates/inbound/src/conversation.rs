@@ -247,11 +247,11 @@ impl Conversation {
     }
 
     async fn store(&mut self, incoming: Incoming, mail: Mail) -> Result<Message, Refusal> {
-        let Mail { entry, lane, reverse_path, parameters, mut recipients } = mail;
+        let Mail { entry, lane, reverse_path, parameters, recipients } = mail;
         let whole = incoming.finish(|header| entry.may_be_from(header.authors.identities())).await?;
         let counted = recipients.len() as u64;
         entry.usage.take(&entry.name, counted).map_err(Refusal::plain)?;
-        recipients.extend(entry.archive_copy(&reverse_path, &recipients));
+        let recipients = entry.stored(&self.shared.routes, &reverse_path, recipients);
         let message = NewMessage {
             id: whole.id,
             accepted_at: self.shared.clock.now(),

@@ -217,7 +217,7 @@ fn random() -> u64 {
 }
 
 /// What the protocol machine is told about a listener.
-fn protocol(settings: &Settings, listener: &ListenerSettings, has_users: bool) -> server::Settings {
+pub(crate) fn protocol(settings: &Settings, listener: &ListenerSettings, has_users: bool) -> server::Settings {
     let limits = &settings.limits;
     server::Settings {
         hostname: settings.hostname.clone(),

@@ -2,7 +2,8 @@
 //!
 //! An unknown user costs what a known one costs; logins are checked two at once, hashes off the runtime's threads, so that
 //! nobody else's session waits for them. Addresses that guess must wait longer and longer, also when they guess on many
-//! connections at once; so must users that are guessed from many addresses, but not where they have logged in rightly of late.
+//! connections at once; so must users that are guessed from many addresses. Where a user has logged in rightly of late it is
+//! at home: there its own wrong passwords count against it, and nothing that others guess, there or elsewhere.
 //! A password that was right is known for a few minutes, by a keyed hash of it, so that an application which logs in for every
 //! message does not cost a whole argon2id each time. Nothing here prints a password.
 
@@ -13,17 +14,21 @@ use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use ipnet::IpNet;
 use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::lockout::LockOut;
+use crate::matching::as_peers_come;
 use crate::{ClientEntry, Verifier};
 
 /// Logins checked at once: argon2id holds a core for tens of milliseconds, and 19 MiB.
 const AT_ONCE: usize = 2;
-/// Logins that may wait for their turn.
-const WAITING: usize = 64;
+/// Logins that may wait for their turn …
+const WAITING: usize = 80;
+/// … and how many of them from where they are not at home: a flood of guesses leaves room for the others.
+const WAITING_STRANGERS: usize = 64;
 /// How long one waits for its turn.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
 /// How long a right password is known.
@@ -81,19 +86,28 @@ pub(crate) struct Logins {
     /// Any hash: computed for users that have none, where there are hashes at all.
     decoy: Option<Arc<str>>,
     queue: Semaphore,
+    strangers: Semaphore,
     slots: Arc<Semaphore>,
     key: hmac::Key,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
     guessers: LockOut<IpAddr>,
-    guessed: LockOut<Arc<str>>,
+    /// Apart by whether the guesses come from the networks of an entry that has the user: those of the Internet keep nobody out there.
+    guessed: LockOut<(Arc<str>, bool)>,
+    /// Users that there are none of, by a keyed hash: they wait like the others, so that nobody can tell who exists.
+    guessed_in_vain: LockOut<[u8; 32]>,
+    guessed_at_home: LockOut<Home>,
     /// Until when a user is at home at an address.
-    homes: Mutex<HashMap<(Arc<str>, IpAddr), Instant>>,
+    homes: Mutex<HashMap<Home, Instant>>,
 }
+
+/// A user, and an address that it has logged in from.
+type Home = (Arc<str>, IpAddr);
 
 #[derive(Debug)]
 struct Candidate {
     entry: usize,
     check: Check,
+    networks: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +121,7 @@ impl Logins {
         let mut by_name: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
         let mut decoy: Option<Arc<str>> = None;
         for (entry, client) in clients.iter().enumerate() {
+            let networks: Vec<IpNet> = client.networks.iter().map(as_peers_come).collect();
             for user in &client.users {
                 let check = match &user.password {
                     Verifier::Argon2id(hash) if is_argon2id(hash) => {
@@ -115,18 +130,25 @@ impl Logins {
                     Verifier::Argon2id(_) => return Err(PasswordHashError(user.name.clone())),
                     Verifier::Secret(secret) => Check::Secret(secret.clone()),
                 };
-                by_name.entry(user.name.as_str().into()).or_default().push(Candidate { entry, check });
+                by_name.entry(user.name.as_str().into()).or_default().push(Candidate {
+                    entry,
+                    check,
+                    networks: networks.clone(),
+                });
             }
         }
         Ok(Self {
             by_name,
             decoy,
             queue: Semaphore::new(WAITING),
+            strangers: Semaphore::new(WAITING_STRANGERS),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             key: random_key(),
             remembered: Mutex::default(),
             guessers: LockOut::new(FREE_GUESSES),
             guessed: LockOut::new(FREE_GUESSES_OF_A_USER),
+            guessed_in_vain: LockOut::new(FREE_GUESSES_OF_A_USER),
+            guessed_at_home: LockOut::new(FREE_GUESSES),
             homes: Mutex::default(),
         })
     }
@@ -143,21 +165,22 @@ impl Logins {
     /// Checks a login. Takes tens of milliseconds, or its turn among others.
     pub(crate) async fn check(&self, peer: IpAddr, name: &str, password: String) -> Login {
         let password = SecretString::from(password);
-        if let Some(user) = self.remembered(name, &password) {
-            return Login::Right(user);
+        if let Some(answer) = self.at_once(peer, name, &password) {
+            return answer;
         }
-        if let Some(wait) = self.wait(peer, name) {
-            return wait;
-        }
+        let _stranger = match self.home(peer, name) {
+            Some(_) => None,
+            None => match self.strangers.try_acquire() {
+                Ok(place) => Some(place),
+                Err(_) => return Login::Busy,
+            },
+        };
         let Ok(_place) = self.queue.try_acquire() else { return Login::Busy };
         let turn = tokio::time::timeout(LONGEST_TURN, self.slots.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Login::Busy };
         // Others from there may have been answered meanwhile.
-        if let Some(user) = self.remembered(name, &password) {
-            return Login::Right(user);
-        }
-        if let Some(wait) = self.wait(peer, name) {
-            return wait;
+        if let Some(answer) = self.at_once(peer, name, &password) {
+            return answer;
         }
         let login = self.compare(name, &password, &Arc::new(turn)).await;
         match &login {
@@ -168,11 +191,16 @@ impl Logins {
         login
     }
 
+    /// What needs no turn. Who must wait is told nothing of a password, however well it is known: or it could guess on meanwhile.
+    fn at_once(&self, peer: IpAddr, name: &str, password: &SecretString) -> Option<Login> {
+        self.wait(peer, name).or_else(|| self.remembered(name, password).map(Login::Right))
+    }
+
     /// Every entry that has this user is tried: each may know another password of the same name.
     async fn compare(&self, name: &str, password: &SecretString, turn: &Arc<OwnedSemaphorePermit>) -> Login {
         let known = self.by_name.get_key_value(name);
         let (mut entries, mut hashes) = (Vec::new(), HashMap::new());
-        for Candidate { entry, check } in known.iter().flat_map(|(_, candidates)| *candidates) {
+        for Candidate { entry, check, .. } in known.iter().flat_map(|(_, candidates)| *candidates) {
             let right = match check {
                 Check::Hash(hash) => match hashes.get(hash) {
                     Some(right) => *right,
@@ -243,8 +271,13 @@ impl Logins {
 
     /// What a right login is known by.
     fn tag(&self, name: &str, hash: &str, password: &SecretString) -> [u8; 32] {
+        self.keyed(&[name, hash, password.expose_secret()])
+    }
+
+    /// A hash of texts that only this process can make.
+    fn keyed(&self, texts: &[&str]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [name, hash, password.expose_secret()] {
+        for part in texts {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
@@ -254,42 +287,57 @@ impl Logins {
     }
 
     fn wait(&self, peer: IpAddr, name: &str) -> Option<Login> {
-        let peer = guesser(peer);
-        if let Some(wait) = self.guessers.wait(&peer) {
+        if let Some(home) = self.home(peer, name) {
+            return Some(Login::Wait(self.guessed_at_home.wait(&home)?, Guessed::ByAddress));
+        }
+        if let Some(wait) = self.guessers.wait(&guesser(peer)) {
             return Some(Login::Wait(wait, Guessed::ByAddress));
         }
-        let (name, _) = self.by_name.get_key_value(name)?;
-        let wait = self.guessed.wait(name).filter(|_| !self.is_at_home(name, peer))?;
-        Some(Login::Wait(wait, Guessed::OfUser))
+        let wait = match self.by_name.get_key_value(name) {
+            Some((name, of_it)) => self.guessed.wait(&(name.clone(), is_near(of_it, peer))),
+            None => self.guessed_in_vain.wait(&self.keyed(&[name])),
+        };
+        Some(Login::Wait(wait?, Guessed::OfUser))
     }
 
-    /// What is guessed at home is told to the address alone: it must not keep the user out elsewhere.
+    /// What is guessed at home is told to that home alone: it keeps neither the user out elsewhere, nor others there.
     fn note_guess(&self, peer: IpAddr, name: &str) {
-        let peer = guesser(peer);
-        self.guessers.note(peer);
-        if let Some((name, _)) = self.by_name.get_key_value(name).filter(|(name, _)| !self.is_at_home(name, peer)) {
-            self.guessed.note(name.clone());
+        if let Some(home) = self.home(peer, name) {
+            return self.guessed_at_home.note(home);
+        }
+        self.guessers.note(guesser(peer));
+        match self.by_name.get_key_value(name) {
+            Some((name, of_it)) => self.guessed.note((name.clone(), is_near(of_it, peer))),
+            None => self.guessed_in_vain.note(self.keyed(&[name])),
         }
     }
 
-    /// Forgives the address. What others guess of this user still counts.
+    /// Forgives the address when somebody comes home there, and only then: or whoever has one password could guess others
+    /// for ever. What others guess of this user still counts.
     fn welcome(&self, peer: IpAddr, user: &User) {
-        let peer = guesser(peer);
-        self.guessers.forgive(&peer);
+        let home = (user.name.clone(), guesser(peer));
+        let was_at_home = self.home(peer, &user.name).is_some();
+        if was_at_home {
+            self.guessed_at_home.forgive(&home);
+        } else {
+            self.guessers.forgive(&home.1);
+        }
         let now = Instant::now();
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         if homes.len() >= HOMES {
             homes.retain(|_, until| *until > now);
         }
-        let home = (user.name.clone(), peer);
-        if homes.len() < HOMES || homes.contains_key(&home) {
+        if homes.len() < HOMES || was_at_home {
             homes.insert(home, now + AT_HOME);
         }
     }
 
-    fn is_at_home(&self, name: &Arc<str>, peer: IpAddr) -> bool {
+    /// Where the user of this name is at home, if that is here.
+    fn home(&self, peer: IpAddr, name: &str) -> Option<Home> {
+        let (name, _) = self.by_name.get_key_value(name)?;
+        let home = (name.clone(), guesser(peer));
         let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        homes.get(&(name.clone(), peer)).is_some_and(|until| *until > Instant::now())
+        homes.get(&home).is_some_and(|until| *until > Instant::now()).then_some(home)
     }
 }
 
@@ -300,6 +348,11 @@ async fn hash_matches(hash: Arc<str>, password: SecretString, turn: Arc<OwnedSem
         Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
     });
     task.await.unwrap_or(false)
+}
+
+/// In a network of an entry that has the user.
+fn is_near(of_it: &[Candidate], peer: IpAddr) -> bool {
+    of_it.iter().flat_map(|candidate| &candidate.networks).any(|network| network.contains(&peer))
 }
 
 /// Who guesses: of IPv6 a whole link, since a machine there has as many addresses as it likes.
@@ -513,6 +566,111 @@ mod tests {
         }
         let elsewhere = logins.check("10.0.0.1".parse().unwrap(), "erp", "one".to_owned()).await;
         assert!(matches!(elsewhere, Login::Right(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_guesses_next_door_keeps_nobody_out_who_is_at_home_there() {
+        let logins = logins(vec![("erp", inline("one")), ("crm", inline("two"))]);
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        for guess in 0..3 * FREE_GUESSES {
+            try_once(&logins, if guess % 2 == 0 { "crm" } else { "nobody" }, "x").await;
+        }
+        assert!(matches!(try_once(&logins, "crm", "two").await, Login::Wait(_, Guessed::ByAddress)));
+        assert!(
+            matches!(try_once(&logins, "erp", "one").await, Login::Right(_)),
+            "a device with an old password is not"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_password_cannot_guess_those_of_the_neighbours_for_ever() {
+        for at_home in [true, false] {
+            let logins = logins(vec![("erp", inline("one")), ("crm", inline("two"))]);
+            if at_home {
+                assert!(matches!(try_once(&logins, "crm", "two").await, Login::Right(_)));
+            }
+            let mut answered = 0;
+            for _ in 0..100 {
+                assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+                answered += u32::from(matches!(try_once(&logins, "crm", "x").await, Login::Wrong));
+            }
+            assert!(answered <= FREE_GUESSES_OF_A_USER, "{answered} guesses were answered");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_that_does_not_exist_cannot_be_told_by_its_wait() {
+        let logins = logins(vec![("erp", inline("one"))]);
+        for name in ["erp", "nobody"] {
+            for host in 0..FREE_GUESSES_OF_A_USER {
+                let peer = IpAddr::V4((0x0a00_0000 + host).into());
+                assert!(matches!(logins.check(peer, name, "x".to_owned()).await, Login::Wrong), "{name}");
+            }
+            let wait = logins.check("10.9.9.9".parse().unwrap(), name, "x".to_owned()).await;
+            assert!(matches!(wait, Login::Wait(_, Guessed::OfUser)), "{name}: {wait:?}");
+            tokio::time::advance(Duration::from_secs(60 * 60)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_strangers_leaves_room_for_those_who_are_at_home() {
+        let logins = Arc::new(logins(vec![("erp", inline("one"))]));
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        let busy = logins.slots.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        let ask = |peer: IpAddr, password: &'static str| {
+            let logins = logins.clone();
+            tokio::spawn(async move { logins.check(peer, "erp", password.to_owned()).await })
+        };
+        let flood: Vec<_> =
+            (0..2 * WAITING as u32).map(|host| ask(IpAddr::V4((0x0a00_0000 + host).into()), "x")).collect();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let at_home = ask(PEER, "one");
+        tokio::task::yield_now().await;
+        drop(busy);
+        assert!(matches!(at_home.await.unwrap(), Login::Right(_)));
+        for login in flood {
+            assert!(!matches!(login.await.unwrap(), Login::Right(_)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_that_is_known_is_no_answer_to_whoever_must_wait() {
+        let logins = logins(vec![("erp", Verifier::Argon2id(hash("one")))]);
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)));
+        let guesser: IpAddr = "10.0.0.1".parse().unwrap();
+        for _ in 0..FREE_GUESSES {
+            assert!(matches!(logins.check(guesser, "erp", "x".to_owned()).await, Login::Wrong));
+        }
+        let login = logins.check(guesser, "erp", "one".to_owned()).await;
+        assert!(matches!(login, Login::Wait(..)), "or it could guess as fast as it likes: {login:?}");
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Right(_)), "at home");
+        for _ in 0..FREE_GUESSES {
+            try_once(&logins, "erp", "x").await;
+        }
+        assert!(matches!(try_once(&logins, "erp", "one").await, Login::Wait(..)), "guessed at home");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_from_outside_keep_nobody_out_of_the_networks_of_its_entry() {
+        let users = vec![UserSettings { name: "erp".into(), password: inline("one") }];
+        let networks = vec!["10.0.0.0/8".parse().unwrap()];
+        let logins = Logins::new(&[ClientEntry { users, networks, ..ClientEntry::named("it") }]).unwrap();
+        let check = async |address: String, password: &str| {
+            logins.check(address.parse().unwrap(), "erp", password.to_owned()).await
+        };
+        for host in 0..FREE_GUESSES_OF_A_USER {
+            assert!(matches!(check(format!("192.0.2.{host}"), "x").await, Login::Wrong));
+        }
+        assert!(matches!(check("198.51.100.1".to_owned(), "one").await, Login::Wait(_, Guessed::OfUser)));
+        for host in 0..FREE_GUESSES_OF_A_USER {
+            assert!(
+                matches!(check(format!("10.1.1.{host}"), "x").await, Login::Wrong),
+                "inside nobody has guessed yet"
+            );
+        }
+        assert!(matches!(check("10.2.2.2".to_owned(), "one").await, Login::Wait(_, Guessed::OfUser)));
     }
 
     #[tokio::test]

@@ -110,7 +110,7 @@ fn closed_v6(network: &Ipv6Net) -> bool {
 mod tests {
     use super::*;
     use crate::matching::tests::entry;
-    use crate::{Limits, TlsSettings};
+    use crate::{ClientEntry, Limits, TlsSettings};
 
     #[test]
     fn the_worst_case_of_each_condition_is_tried() {
@@ -138,6 +138,49 @@ mod tests {
                 limits: Limits::default(),
             };
             assert_eq!(open_relay(&settings).is_err(), open, "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Strangers: from public addresses that no entry names alone; without user and certificate; with the right name in
+        /// EHLO or another, at any listener.
+        #[test]
+        fn what_is_no_open_relay_lets_no_stranger_in(
+            networks in proptest::sample::subsequence(
+                vec!["10.0.0.0/8", "203.0.113.7/32", "203.0.113.0/24", "0.0.0.0/0", "2001:db8:1:2::/64", "2001:db8::/32", "::/0",
+                    "::ffff:0:0/96", "::ffff:203.0.113.0/120"], 1..3),
+            words in proptest::collection::vec(
+                (proptest::sample::select(vec!["and", "or"]), proptest::sample::select(Criterion::ALL.to_vec())), 1..6),
+            parentheses in proptest::prelude::any::<bool>(),
+        ) {
+            let half = words.len() / 2;
+            let text = words.iter().enumerate().map(|(at, (word, criterion))| match at {
+                0 if parentheses => format!("({}", criterion.word()),
+                0 => criterion.word().to_owned(),
+                at if parentheses && at == half => format!("{word} {})", criterion.word()),
+                _ => format!("{word} {}", criterion.word()),
+            });
+            let text = text.collect::<Vec<_>>().join(" ");
+            let text = if text.contains('(') && !text.contains(')') { format!("{text})") } else { text };
+            let line = format!("user=erp certificate=a.b helo=a.b listener=x match={text}");
+            let client = ClientEntry { networks: networks.iter().map(|one| one.parse().unwrap()).collect(), ..entry(&line) };
+            let admission = crate::admission::Admission::new(std::slice::from_ref(&client), 1);
+            let mut let_in = false;
+            for peer in ["203.0.113.9", "198.51.100.1", "2001:db8:9::1", "2a00::1"] {
+                for (helo, listener) in [("a.b", "x"), ("a.b", "y"), ("c.d", "x"), ("c.d", "y")] {
+                    let peer = peer.parse().unwrap();
+                    let facts = crate::matching::Facts { peer, listener, helo, tls: true, user: None, certificate: None };
+                    let_in |= admission.entry(&facts).is_ok();
+                }
+            }
+            let settings = Settings {
+                hostname: String::new(),
+                listeners: Vec::new(),
+                clients: vec![client],
+                tls: TlsSettings { certificate: None, key: None, client_ca: None, state_dir: "".into() },
+                limits: Limits::default(),
+            };
+            proptest::prop_assert_eq!(open_relay(&settings).is_err(), let_in, "{:?} {}", networks, line);
         }
     }
 

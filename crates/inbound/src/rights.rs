@@ -11,6 +11,7 @@ use crate::Priority;
 use crate::admission::{DENIED, Entry};
 use crate::recipients::{either, mapped, original, same};
 
+const NEVER: Notify = Notify { success: false, failure: false, delay: false };
 const TOO_MANY_RECIPIENTS: EnhancedStatus = EnhancedStatus::new(4, 5, 3);
 
 impl Entry {
@@ -78,17 +79,22 @@ impl Entry {
     /// RFC 5321 §4.5.1 wants the postmaster reachable, whoever asks.
     fn may_reach(&self, path: &ForwardPath) -> Result<(), Reply> {
         let Some(mailbox) = path.mailbox() else { return Ok(()) };
-        let listed = self.recipients.is_empty() || self.recipients.iter().any(|pattern| pattern.matches(mailbox));
-        let (key, remedy) = match &self.internal_only {
-            _ if !listed => ("recipients", "recipients of its [[client]] entry must allow it"),
-            Some(domains) if !domains.contains(&mailbox.domain().to_lowercase()) => (
-                "internal_only",
-                "internal_only of its [[client]] entry allows nothing but domains and internal_domains of the tenant",
-            ),
-            _ => return Ok(()),
-        };
+        let Some((key, remedy)) = self.forbids(mailbox) else { return Ok(()) };
         tracing::debug!(client = &*self.name, %path, key, "recipient not allowed");
         Err(Reply::new(550, DENIED, format!("client \"{}\" may not send to <{mailbox}>: {remedy}", self.name)))
+    }
+
+    /// The key that keeps it from sending there, and what would allow it.
+    fn forbids(&self, mailbox: &Mailbox) -> Option<(&'static str, &'static str)> {
+        let listed = self.recipients.is_empty() || self.recipients.iter().any(|pattern| pattern.matches(mailbox));
+        match &self.internal_only {
+            _ if !listed => Some(("recipients", "recipients of its [[client]] entry must allow it")),
+            Some(domains) if !domains.contains(&mailbox.domain().to_lowercase()) => Some((
+                "internal_only",
+                "internal_only of its [[client]] entry allows nothing but domains and internal_domains of the tenant",
+            )),
+            _ => None,
+        }
     }
 
     /// As one of so many.
@@ -112,14 +118,25 @@ impl Entry {
             (Some(one), Some(two)) => one.same_as(two),
             _ => false,
         };
-        let never = Notify { success: false, failure: false, delay: false };
         (!recipients.iter().any(there)).then(|| Recipient {
             forward_path: archive.clone(),
-            notify: Some(never),
+            notify: Some(NEVER),
             orcpt: None,
             archive: true,
             state: RecipientState::fresh(),
         })
+    }
+
+    /// All recipients as they are stored. A reverse-path that is in none of our domains, and that the client may not write to, is
+    /// told nothing: a report holds the message, and would carry it past `recipients` and `internal_only`.
+    pub(crate) fn stored(&self, routes: &Routes, path: &ReversePath, mut recipients: Vec<Recipient>) -> Vec<Recipient> {
+        let reader = path.mailbox().filter(|_| self.report_to.is_none());
+        let reached = |mailbox: &Mailbox| routes.lane(path).is_some() || self.forbids(mailbox).is_none();
+        if reader.is_some_and(|reader| !reached(reader)) {
+            recipients.iter_mut().for_each(|recipient| recipient.notify = Some(NEVER));
+        }
+        recipients.extend(self.archive_copy(path, &recipients));
+        recipients
     }
 
     /// Whether a message is urgent.

@@ -1,18 +1,21 @@
 //! What would happen to a message, without sending one: the session's own decisions, asked one by one.
 //!
 //! In: the settings, and a question as `posthouse try` puts it. Out: each step with its verdict and, where it refuses, the very
-//! reply that the device would see. Never: a decision of its own; what sessions do not ask is not asked here either. What a
-//! client has sent of late, and the state of the spool, are not known here: both count as fresh.
+//! reply that the device would see: the protocol machine of a session gives it. Never: a decision of its own; what sessions do not
+//! ask is not asked here either. What a client has sent of late, and the state of the spool, are not known here: both count as fresh.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use message::HeaderFacts;
 use queue::{LaneName, Recipient, Routes};
-use smtp::{EnhancedStatus, ForwardPath, RcptParameters, Reply, ReversePath};
+use smtp::server::{Answer, Server, Step};
+use smtp::{EnhancedStatus, ForwardPath, MailParameters, RcptParameters, Reply, ReplyParser, ReversePath};
 
 use crate::admission::{Admission, Entry};
 use crate::conversation::wrong_login;
 use crate::incoming::refuse_loop;
+use crate::listen::protocol;
 use crate::logins::User;
 use crate::matching::Facts;
 use crate::rights::add;
@@ -25,7 +28,7 @@ pub struct Question {
     pub peer: IpAddr,
     /// Name of the listener; `None`: the first.
     pub listener: Option<String>,
-    /// User that has logged in, with the right password.
+    /// User that has logged in, with the right password: of every entry that has it.
     pub user: Option<String>,
     /// Certificate of the client.
     pub certificate: Option<PeerCertificate>,
@@ -70,7 +73,8 @@ pub struct Accepted {
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialStep {
-    /// What is decided: `listener`, `login`, `client`, `TLS`, `sender`, `size`, `rate`, `recipient`, `header`, `archive`.
+    /// What is decided: `listener`, `EHLO`, `login`, `client`, `TLS`, `sender`, `size`, `rate`, `recipient`, `header`, `archive`,
+    /// `reports`.
     pub subject: &'static str,
     /// See there.
     pub verdict: Verdict,
@@ -102,82 +106,106 @@ struct Steps(Vec<TrialStep>);
 impl Steps {
     /// `Err`: the refusal after which nothing is left to ask.
     fn ask(&mut self, settings: &Settings, routes: &Routes, question: &Question) -> Result<Accepted, Reply> {
-        let listener = self.listener(settings, question)?;
-        let user = question.user.as_ref().map(|name| self.login(settings, listener, question.tls, name)).transpose()?;
+        let (listener, mut machine) = self.listener(settings, question)?;
+        let tls = question.tls || listener.tls == TlsMode::Implicit;
+        let helo = machine.hello(&question.helo).or_else(|reply| self.note("EHLO", &*question.helo, Err(reply)))?;
+        let login = |name: &String| self.login(settings, &mut machine, name);
+        let user = question.user.as_ref().map(login).transpose()?;
         let facts = Facts {
             peer: question.peer.to_canonical(),
             listener: &listener.name,
-            helo: &question.helo,
-            tls: question.tls,
+            helo: &helo,
+            tls,
             user: user.as_ref(),
-            certificate: question.certificate.as_ref(),
+            certificate: question.certificate.as_ref().filter(|_| tls),
         };
         let admission = Admission::new(&settings.clients, settings.limits.message_size);
-        let considered = admission.considered(&facts);
-        let entry = self.note("client", considered, admission.entry(&facts))?;
-        self.note("TLS", if question.tls { "encrypted" } else { "plain text" }, entry.demand(&facts))?;
         let path = &question.reverse_path;
-        let lane = entry.lane(routes, path);
-        let way = lane.as_ref().map_or_else(|_| path.to_string(), |lane| format!("{path} goes by {lane}"));
-        let pool = self.note("sender", way, lane)?.clone();
-        let size = question.size.map_or_else(|| "not given".to_owned(), |size| format!("{size} octets"));
-        self.note("size", size, entry.has_room_for(question.size).map_err(|refusal| refusal.reply))?;
-        self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
-        let mut recipients = self.recipients(entry, question)?;
+        let mut asked = false;
+        let admitted = machine.say(&question.mail(), || {
+            asked = true;
+            self.admit(&admission, routes, question, &facts)
+        });
+        let (entry, pool) = match admitted {
+            Err(reply) if !asked => self.note("size", size_words(question.size), Err(reply))?,
+            admitted => admitted?,
+        };
+        let recipients = self.recipients(entry, &mut machine, question)?;
         if let Some(header) = &question.header {
             let judged = refuse_loop(header, settings.limits.hops).map_err(|refusal| refusal.reply);
             let judged = judged.and_then(|()| entry.may_be_from(header.authors.identities()));
-            self.note("header", "From, Sender, and Received for a loop", judged)?;
+            self.note("header", "From, Sender, and Received for a loop", judged.map_err(Reply::in_ascii))?;
         }
-        if let Some(copy) = entry.archive_copy(path, &recipients) {
+        let recipients = entry.stored(routes, path, recipients);
+        if let Some(copy) = recipients.iter().find(|recipient| recipient.archive) {
             self.pass("archive", format!("one more copy goes to {}", copy.forward_path));
-            recipients.push(copy);
+        }
+        if recipients.iter().any(|recipient| !recipient.archive && recipient.notify.is_some()) {
+            self.pass("reports", format!("none goes to {path}: the client may not write there"));
         }
         let urgent = entry.is_urgent(question.header.as_ref().unwrap_or(&HeaderFacts::default()));
         Ok(Accepted { client: entry.name.to_string(), pool, recipients, urgent })
     }
 
-    fn listener<'a>(&mut self, settings: &'a Settings, question: &Question) -> Result<&'a ListenerSettings, Reply> {
+    /// As a session does it at MAIL.
+    fn admit<'a>(
+        &mut self,
+        admission: &'a Admission,
+        routes: &Routes,
+        question: &Question,
+        facts: &Facts<'_>,
+    ) -> Result<(&'a Entry, LaneName), Reply> {
+        let entry = self.note("client", admission.considered(facts), admission.entry(facts))?;
+        self.note("TLS", if facts.tls { "encrypted" } else { "plain text" }, entry.demand(facts))?;
+        let path = &question.reverse_path;
+        let lane = entry.lane(routes, path);
+        let way = lane.as_ref().map_or_else(|_| path.to_string(), |lane| format!("{path} goes by {lane}"));
+        let pool = self.note("sender", way, lane)?.clone();
+        let room = entry.has_room_for(question.size).map_err(|refusal| refusal.reply);
+        self.note("size", size_words(question.size), room)?;
+        self.note("rate", "as if nothing had been sent of late", entry.usage.may_send(&entry.name))?;
+        Ok((entry, pool))
+    }
+
+    /// Also what the protocol machine says there before it asks anybody: about TLS.
+    fn listener<'a>(
+        &mut self,
+        settings: &'a Settings,
+        question: &Question,
+    ) -> Result<(&'a ListenerSettings, Machine), Reply> {
         let wanted =
             |listener: &&ListenerSettings| question.listener.as_ref().is_none_or(|name| *name == listener.name);
         let Some(listener) = settings.listeners.iter().find(wanted) else {
             let closed = Reply::new(421, EnhancedStatus::new(4, 3, 2), "no such listener: the connection is refused");
             return self.note("listener", question.listener.clone().unwrap_or_default(), Err(closed));
         };
-        // What the protocol machine says before it asks anybody.
-        let first = Reply::new(530, EnhancedStatus::new(5, 7, 0), "Send STARTTLS first");
-        let plain = listener.tls == TlsMode::Required && !question.tls;
         let words = format!("{} at {}, tls = {:?}", listener.name, listener.address, listener.tls);
-        self.note("listener", words, if plain { Err(first) } else { Ok(listener) })
+        let machine = Machine::new(settings, listener, question.tls);
+        Ok((listener, self.note("listener", words, machine)?))
     }
 
-    fn login(
-        &mut self,
-        settings: &Settings,
-        listener: &ListenerSettings,
-        tls: bool,
-        name: &str,
-    ) -> Result<User, Reply> {
-        if !tls && !listener.auth_without_tls {
-            // As the protocol machine answers AUTH.
-            let status = EnhancedStatus::new(5, 7, 11);
-            let text = "Encryption is needed for authentication; send STARTTLS first";
-            self.note("login", format!("user {name}, in plain text"), Err(Reply::new(538, status, text)))?;
-        }
+    fn login(&mut self, settings: &Settings, machine: &mut Machine, name: &str) -> Result<User, Reply> {
         let of_it = |(at, client): (usize, &crate::ClientEntry)| {
             client.users.iter().any(|user| user.name == name).then_some(at)
         };
         let entries: Vec<usize> = settings.clients.iter().enumerate().filter_map(of_it).collect();
-        let known = if entries.is_empty() { Err(wrong_login()) } else { Ok(()) };
-        self.note("login", format!("user {name}, with the right password"), known)?;
+        let answer = machine.say(AUTH, || if entries.is_empty() { Err(wrong_login()) } else { Ok(()) });
+        self.note("login", format!("user {name}, with the right password"), answer)?;
         Ok(User { name: name.into(), entries: entries.into() })
     }
 
     /// One by one; `Err` if none is left.
-    fn recipients(&mut self, entry: &Entry, question: &Question) -> Result<Vec<Recipient>, Reply> {
+    fn recipients(
+        &mut self,
+        entry: &Entry,
+        machine: &mut Machine,
+        question: &Question,
+    ) -> Result<Vec<Recipient>, Reply> {
         let (mut recipients, mut refused) = (Vec::new(), None);
         for path in &question.forward_paths {
-            let answer = entry.recipient(path.clone(), RcptParameters::default(), &recipients);
+            let answer = machine.say(&format!("RCPT TO:{path}"), || {
+                entry.recipient(path.clone(), RcptParameters::default(), &recipients)
+            });
             let words = match &answer {
                 Ok(recipient) if recipient.forward_path != *path => {
                     format!("{path} becomes {}", recipient.forward_path)
@@ -186,12 +214,13 @@ impl Steps {
             };
             match self.note("recipient", words, answer) {
                 Ok(recipient) => add(&mut recipients, recipient),
+                Err(reply) if reply.code.get() == 421 => return Err(reply),
                 Err(reply) => refused = refused.or(Some(reply)),
             }
         }
         match refused {
             Some(reply) if recipients.is_empty() => Err(reply),
-            _ => Ok(recipients),
+            _ => machine.say("DATA", || Ok(recipients)),
         }
     }
 
@@ -211,6 +240,89 @@ impl Steps {
 
     fn pass(&mut self, subject: &'static str, words: String) {
         self.0.push(TrialStep { subject, verdict: Verdict::Passed, words });
+    }
+}
+
+fn size_words(size: Option<u64>) -> String {
+    size.map_or_else(|| "not given".to_owned(), |size| format!("{size} octets"))
+}
+
+impl Question {
+    /// The command MAIL, as a client would give it that knows what it does.
+    fn mail(&self) -> String {
+        let smtputf8 = !self.reverse_path.is_ascii() || self.forward_paths.iter().any(|path| !path.is_ascii());
+        let parameters = MailParameters { size: self.size, smtputf8, ..MailParameters::default() };
+        format!("MAIL FROM:{}{parameters}", self.reverse_path)
+    }
+}
+
+/// AUTH with some name and password: whether they are right is decided elsewhere.
+const AUTH: &str = "AUTH PLAIN AGEAYQ==";
+
+/// The protocol machine of a session, with a device that says one line after the other.
+struct Machine(Server);
+
+impl Machine {
+    /// Connected to this listener, and encrypted if that is wanted. `Err`: it is not offered, or demanded.
+    fn new(settings: &Settings, listener: &ListenerSettings, tls: bool) -> Result<Self, Reply> {
+        let implicit = listener.tls == TlsMode::Implicit;
+        let has_users = settings.clients.iter().any(|client| !client.users.is_empty());
+        let mut machine = Self(Server::new(Arc::new(protocol(settings, listener, has_users)), implicit));
+        machine.hear(|_| Ok(()))?;
+        if tls && !implicit {
+            machine.say("STARTTLS", || Ok(()))?;
+            machine.0.handle_tls();
+        }
+        if listener.tls == TlsMode::Required && !tls {
+            machine.say("MAIL FROM:<>", || Ok(()))?;
+        }
+        Ok(machine)
+    }
+
+    /// EHLO; gives the name as the session knows it.
+    fn hello(&mut self, name: &str) -> Result<String, Reply> {
+        self.put(&format!("EHLO {name}"));
+        self.hear(|step| match step {
+            Step::Hello { name, .. } => Ok((*name).to_owned()),
+            _ => Ok(String::new()),
+        })
+    }
+
+    /// A line, and what is decided if the machine asks about it. `Err`: the reply, if it is a refusal.
+    fn say<T>(&mut self, line: &str, decide: impl FnOnce() -> Result<T, Reply>) -> Result<T, Reply> {
+        self.put(line);
+        self.hear(|_| decide())
+    }
+
+    fn put(&mut self, line: &str) {
+        self.0.output().clear();
+        self.0.handle_input(line.replace(['\r', '\n'], "?").as_bytes());
+        self.0.handle_input(b"\r\n");
+    }
+
+    fn hear<T>(&mut self, decide: impl FnOnce(&Step<'_>) -> Result<T, Reply>) -> Result<T, Reply> {
+        let (mut decide, mut decided) = (Some(decide), None);
+        loop {
+            let answer = match self.0.poll() {
+                Step::NeedInput | Step::TlsHandshake | Step::Close => break,
+                Step::Abort | Step::Content(_) => continue,
+                step => match decide.take().map(|decide| decide(&step)) {
+                    Some(Ok(value)) => {
+                        decided = Some(value);
+                        Answer::Accept
+                    }
+                    Some(Err(reply)) => Answer::Refuse(reply),
+                    None => Answer::Accept,
+                },
+            };
+            self.0.answer(answer);
+        }
+        decided.ok_or_else(|| self.said())
+    }
+
+    fn said(&mut self) -> Reply {
+        let said = ReplyParser::new().push(self.0.output()).ok().and_then(|(_, reply)| reply);
+        said.unwrap_or_else(|| Reply::plain(421, "the session is closed"))
     }
 }
 
@@ -303,6 +415,18 @@ mod tests {
         assert_eq!(paths, ["<anne@contoso.com>", "<journal@contoso.com>"]);
         let foreign = Question { reverse_path: "<a@fabrikam.com>".parse().unwrap(), ..question() };
         assert_eq!(ask(&foreign), None);
+        let (lane, senders) = (Some(LaneName("contoso/submission".into())), vec!["*".parse().unwrap()]);
+        let internal_only = Some(vec!["contoso.com".to_owned()]);
+        let free = ClientEntry { lane, senders, internal_only, ..client.clone() };
+        let trial = trial(&settings(vec![free]), &routes, &foreign);
+        assert!(
+            trial.accepted.unwrap().recipients.iter().all(|recipient| recipient.notify.is_some_and(|it| !it.failure))
+        );
+        let last = trial.steps.last().unwrap();
+        assert_eq!(
+            (last.subject, last.words.as_str()),
+            ("reports", "none goes to <a@fabrikam.com>: the client may not write there")
+        );
     }
 
     #[test]
@@ -318,12 +442,12 @@ mod tests {
         let header = HeaderFacts { our_ids: vec!["01ARZ3NDEKTSV".to_owned()], ..HeaderFacts::default() };
         let looping = Question { header: Some(header), ..encrypted.clone() };
         let large = Question { size: Some(1 << 40), ..encrypted.clone() };
+        let with_a_user = [clients[0].clone(), entry("user=erp")];
         for (question, subject, expected) in [
             (&outside, "client", "550 5.7.1 relaying denied"),
             (&strict, "listener", "530 5.7.0 Send STARTTLS first"),
             (&nowhere, "listener", "421 4.3.2"),
-            (&unknown, "login", "535 5.7.8"),
-            (&unencrypted, "login", "538 5.7.11"),
+            (&unknown, "login", "502 5.5.1"),
             (&question(), "TLS", "530 5.7.0 Send STARTTLS first"),
             (&foreign, "sender", "550 5.7.1 this relay has no path"),
             (&large, "size", "552 5.3.4"),
@@ -333,6 +457,13 @@ mod tests {
             let (steps, reply) = ask(&clients, question);
             assert!(steps.last().unwrap().starts_with(subject), "{steps:?}");
             assert!(reply.starts_with(expected), "{reply}, not {expected}");
+        }
+        for (question, expected) in [(&unknown, "535 5.7.8"), (&unencrypted, "538 5.7.11")] {
+            let (steps, reply) = ask(&with_a_user, question);
+            assert!(
+                steps.last().unwrap().starts_with("login") && reply.starts_with(expected),
+                "{reply}, not {expected}"
+            );
         }
     }
 }

@@ -117,6 +117,8 @@ pub struct RefusedSender {
     pub until: Timestamp,
     /// The far side's words, in one line.
     pub reason: String,
+    /// The configuration said that the lane may send as it. Once it says otherwise, the sender is tried once more.
+    pub listed: bool,
 }
 
 /// What a next hop says of a transaction whose end nobody saw.

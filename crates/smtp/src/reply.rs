@@ -109,6 +109,11 @@ impl Reply {
         }
         text
     }
+    /// The same, and what is not ASCII as `\x{FC}` (RFC 6533 §3): for peers that have not asked for SMTPUTF8.
+    pub fn in_ascii(self) -> Self {
+        let line = |line: Cow<'static, str>| if line.is_ascii() { line } else { write::in_ascii(&line).into() };
+        Self { lines: self.lines.into_iter().map(line).collect(), ..self }
+    }
     /// As on the wire, CRLF after every line. CR, LF and other controls in a text are written as blanks, lines longer
     /// than 512 octets are folded into continuation lines.
     pub fn write(&self, into: &mut Vec<u8>) {

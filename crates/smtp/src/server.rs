@@ -148,7 +148,7 @@ impl Server {
     /// `Abort` if a message was under way. During the handshake nothing is said: it could not be understood.
     pub fn close_with(&mut self, reply: Reply) {
         if !matches!(self.phase(), Phase::Closed | Phase::Tls) {
-            reply.write(&mut self.session.output);
+            self.session.say_given(reply);
         }
         self.state = std::mem::replace(&mut self.state, State::Closed).closing();
     }

@@ -219,6 +219,7 @@ impl Refusals {
                 sender: refused.sender.clone(),
                 until: refused.until,
                 reason: refused.words.clone(),
+                listed: refused.listed,
             })
             .collect();
         senders.sort_by(|one, other| one.sender.cmp(&other.sender));

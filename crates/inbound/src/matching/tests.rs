@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::Verifier;
 
@@ -156,5 +158,104 @@ fn only_entries_that_a_session_could_fit_alike_tie() {
         let found = ties(&[entry(one), entry(two)]);
         assert_eq!(!found.is_empty(), tie, "{one} | {two}");
         assert_eq!(ties(&[entry(two), entry(one)]).len(), found.len(), "the order is no matter: {one} | {two}");
+    }
+}
+
+/// Entries of all that a session of [`sessions`] could show.
+fn any_entry(name: &'static str) -> impl Strategy<Value = ClientEntry> {
+    use proptest::collection::vec;
+    use proptest::sample::{select, subsequence};
+    let networks =
+        ["10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/17", "10.1.128.0/17", "10.1.2.3/32", "::ffff:10.1.0.0/112", "fd00::/8"];
+    let networks = subsequence(networks.map(|text| text.parse::<IpNet>().unwrap()).to_vec(), 0..=3);
+    let users = subsequence(vec!["erp", "crm"], 0..=2);
+    let certificates = subsequence(vec!["a.b.c", "*.b.c", "*.c", PIN], 0..=2);
+    let helo = subsequence(vec!["x.y.z", "*.y.z", "*.z"], 0..=2);
+    let listeners = subsequence(vec!["office", "outside"], 0..=2);
+    let condition = vec((select(vec!["and", "or"]), select(Criterion::ALL.to_vec())), 1..5);
+    let given = (networks, users, certificates, helo, listeners);
+    (given, proptest::option::of(condition)).prop_map(
+        move |((networks, users, certificates, helo, listeners), words)| {
+            let condition = words.map(|words| {
+                let words = words.iter().map(|(word, criterion)| format!("{word} {}", criterion.word()));
+                words.collect::<Vec<_>>().join(" ").split_once(' ').unwrap().1.parse().unwrap()
+            });
+            let user = |name: &str| User { name: name.into(), password: Verifier::Argon2id(String::new()) };
+            ClientEntry {
+                networks,
+                users: users.into_iter().map(user).collect(),
+                certificates: certificates.iter().map(|text| text.parse().unwrap()).collect(),
+                helo: helo.iter().map(|text| text.parse().unwrap()).collect(),
+                listeners: listeners.into_iter().map(str::to_owned).collect(),
+                condition,
+                ..ClientEntry::named(name)
+            }
+        },
+    )
+}
+
+/// Calls `look` with every session that differs for entries of [`any_entry`].
+fn sessions(entries: &[ClientEntry], mut look: impl FnMut(&Facts<'_>)) {
+    let with = |name: &str| {
+        let has = |entry: &ClientEntry| entry.users.iter().any(|user| user.name == name);
+        let entries = entries.iter().enumerate().filter(|(_, entry)| has(entry)).map(|(at, _)| at);
+        crate::logins::User { name: name.into(), entries: entries.collect() }
+    };
+    let users = [None, Some(with("erp")), Some(with("crm"))];
+    let names = [&["a.b.c"][..], &["d.b.c"], &["d.c"], &[]];
+    let pinned = names.iter().map(|names| Some(certificate(names)));
+    let other = names
+        .iter()
+        .map(|names| Some(PeerCertificate { fingerprint: "FF".repeat(32).parse().unwrap(), ..certificate(names) }));
+    let certificates: Vec<_> = pinned.chain(other).chain([None]).collect();
+    for peer in ["10.9.9.9", "10.1.1.1", "10.1.200.1", "10.1.2.3", "fd00::1", "192.0.2.1"] {
+        for (user, certificate) in users.iter().flat_map(|user| certificates.iter().map(move |shown| (user, shown))) {
+            for (helo, listener) in ["x.y.z", "w.y.z", "w.z", "w"]
+                .iter()
+                .flat_map(|helo| ["office", "outside", "third"].iter().map(move |listener| (helo, listener)))
+            {
+                let (user, certificate) = (user.as_ref(), certificate.as_ref());
+                look(&Facts { peer: peer.parse().unwrap(), listener, helo, tls: true, user, certificate });
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn two_entries_tie_where_some_session_fits_both_alike_and_nowhere_else(
+        one in any_entry("one"), two in any_entry("two")
+    ) {
+        let entries = [one, two];
+        let matchers = [Matcher::new(&entries[0]), Matcher::new(&entries[1])];
+        let mut alike = false;
+        sessions(&entries, |facts| {
+            let [one, two] = [matchers[0].specificity(0, facts), matchers[1].specificity(1, facts)];
+            alike |= one == two && matchers[0].lets_in(&one) && matchers[1].lets_in(&two);
+        });
+        prop_assert_eq!(!ties(&entries).is_empty(), alike);
+    }
+
+    #[test]
+    fn which_entry_counts_does_not_hang_on_their_order(
+        one in any_entry("one"), two in any_entry("two"), three in any_entry("three")
+    ) {
+        let forth = [one, two, three];
+        prop_assume!(ties(&forth).is_empty());
+        let back: Vec<_> = forth.iter().rev().cloned().collect();
+        let [ahead, reversed] = [&forth[..], &back].map(|entries| crate::admission::Admission::new(entries, 1));
+        sessions(&forth, |facts| {
+            let user = facts.user.map(|user| crate::logins::User {
+                entries: user.entries.iter().map(|at| 2 - at).collect(),
+                ..user.clone()
+            });
+            let backwards = Facts { user: user.as_ref(), ..*facts };
+            let names = [ahead.entry(facts), reversed.entry(&backwards)].map(|found| found.map(|entry| entry.name.clone()).ok());
+            assert_eq!(names[0], names[1], "{facts:?}");
+            let fits = ahead.fits(facts).filter(|fit| fit.lets_in).count();
+            assert_eq!(fits > 0, names[0].is_some(), "whoever fits is let in: {facts:?}");
+        });
     }
 }

@@ -165,3 +165,40 @@ async fn tls_can_be_demanded_of_a_client() {
     relay.greeted().await.script(&[("MAIL FROM:<printer@contoso.com>", "530 5.7.0 Send STARTTLS first")]).await;
     relay.encrypted().await.script(&[("MAIL FROM:<printer@contoso.com>", "250")]).await;
 }
+
+#[tokio::test]
+async fn reports_reach_nobody_whom_the_client_may_not_write_to() {
+    let rule = |change: fn(&mut ClientEntry)| {
+        let relay = Relay::start(|settings| {
+            settings.clients[0].senders = vec!["*".parse().unwrap()];
+            settings.clients[0].lane = Some(queue::LaneName("contoso/submission".into()));
+            change(&mut settings.clients[0]);
+        });
+        async move {
+            let mut client = relay.greeted().await;
+            for from in ["spy@elsewhere.example", "printer@contoso.com"] {
+                client.script(&[(&format!("MAIL FROM:<{from}>"), "250"), ("RCPT TO:<boss@contoso.com>", "250")]).await;
+                client.script(&[("DATA", "354")]).await;
+                assert!(client.say(&format!("{MESSAGE}.")).await.starts_with("250"));
+            }
+            let told = |stored: &crate::fakes::Stored| {
+                let words = |recipient: &queue::Recipient| {
+                    recipient.notify.map_or("as usual".to_owned(), |notify| notify.to_string())
+                };
+                stored.message.recipients.iter().map(words).collect::<Vec<_>>().join(" ")
+            };
+            relay.spool.stored().iter().map(told).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(rule(|_| {}).await, ["as usual", "as usual"]);
+    assert_eq!(rule(|client| client.internal_only = Some(vec!["contoso.com".into()])).await, ["NEVER", "as usual"]);
+    assert_eq!(
+        rule(|client| client.recipients = vec!["boss@contoso.com".parse().unwrap()]).await,
+        ["NEVER", "as usual"]
+    );
+    let owned = |client: &mut ClientEntry| {
+        client.internal_only = Some(vec!["contoso.com".into()]);
+        client.report_to = Some("<it@contoso.com>".parse().unwrap());
+    };
+    assert_eq!(rule(owned).await, ["as usual", "as usual"], "the owner hears of it");
+}

@@ -16,3 +16,4 @@ mod refusing;
 mod spooling;
 mod stopping;
 mod tls;
+mod trying;

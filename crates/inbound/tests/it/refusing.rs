@@ -165,3 +165,24 @@ async fn what_the_protocol_forbids_is_counted_like_what_the_relay_forbids() {
         assert!(page.lines().any(|it| it == line), "{line} is missing in\n{page}");
     }
 }
+
+#[tokio::test]
+async fn replies_are_ascii_whatever_the_client_has_written() {
+    let relay = Relay::start(|settings| {
+        settings.clients[0].senders = vec!["printer@contoso.com".parse().unwrap()];
+        settings.clients[0].helo = vec!["printer.contoso.com".parse().unwrap()];
+    });
+    let mut client = relay.greeted().await;
+    let mut replies = vec![client.say("MAIL FROM:<printer@contoso.com> NÖ=ü").await];
+    client
+        .script(&[("MAIL FROM:<printer@contoso.com>", "250"), ("RCPT TO:<a@contoso.com>", "250"), ("DATA", "354")])
+        .await;
+    replies.push(client.say("From: grün@bücher.example\r\n\r\n.").await);
+    replies.push(client.say("MAIL FROM:<grün@bücher.example> SMTPUTF8").await);
+    client.say("EHLO bücher.example").await;
+    replies.push(client.say("MAIL FROM:<printer@contoso.com>").await);
+    let expected = ["555 5.5.4 ", "550 5.7.1 ", "550 5.7.1 ", "550 5.7.1 "];
+    for (reply, expected) in replies.iter().zip(expected) {
+        assert!(reply.starts_with(expected) && reply.is_ascii() && reply.contains("\\x{FC}"), "{reply}");
+    }
+}

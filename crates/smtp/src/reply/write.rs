@@ -10,6 +10,18 @@ pub(super) fn without_controls(text: &str) -> impl Iterator<Item = char> {
     text.chars().map(|character| if character.is_control() { ' ' } else { character })
 }
 
+/// The characters of a text, those beyond ASCII by their numbers.
+pub(super) fn in_ascii(text: &str) -> String {
+    let mut ascii = String::with_capacity(text.len() * 2);
+    for character in without_controls(text) {
+        match character {
+            ' '..='~' => ascii.push(character),
+            other => ascii.extend([r"\x{", &format!("{:X}", u32::from(other)), "}"]),
+        }
+    }
+    ascii
+}
+
 pub(super) fn write(reply: &Reply, into: &mut Vec<u8>) {
     let code = reply.code.to_string();
     let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
@@ -77,6 +89,12 @@ mod tests {
     #[test]
     fn a_text_cannot_break_its_line() {
         assert_eq!(written(&Reply::plain(250, "a\r\n250 b\tc\u{85}d")), "250 a  250 b c d\r\n");
+    }
+
+    #[test]
+    fn what_is_not_ascii_can_be_told_by_its_number() {
+        let reply = Reply::new(550, EnhancedStatus::new(5, 7, 1), "gr\u{fc}n@b\u{85}\u{1f4a9}");
+        assert_eq!(written(&reply.in_ascii()), "550 5.7.1 gr\\x{FC}n@b \\x{1F4A9}\r\n");
     }
 
     #[test]

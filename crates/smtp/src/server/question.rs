@@ -54,7 +54,7 @@ impl Question {
         match self {
             Self::Connected => {
                 let greeting = given.unwrap_or_else(|| Reply::plain(220, session.settings.greeting.clone()));
-                greeting.write(&mut session.output);
+                session.say_given(greeting);
                 State::Idle
             }
             Self::Hello { esmtp, before } => {
@@ -85,7 +85,7 @@ impl Question {
     fn refused(self, reply: Reply, session: &mut Session) -> State {
         match self {
             Self::Connected => {
-                reply.write(&mut session.output);
+                session.say_given(reply);
                 State::Closing { abort: false }
             }
             Self::Authenticate => session.refuse_auth(State::Idle, reply),
@@ -110,6 +110,6 @@ fn greet(esmtp: bool, given: Option<Reply>, session: &mut Session) {
     if esmtp {
         session.say_extensions(given);
     } else {
-        given.unwrap_or_else(|| Reply::plain(250, session.settings.hostname.clone())).write(&mut session.output);
+        session.say_given(given.unwrap_or_else(|| Reply::plain(250, session.settings.hostname.clone())));
     }
 }

@@ -102,10 +102,15 @@ impl Session {
         self.output.extend_from_slice(b"\r\n");
     }
 
+    /// Always in ASCII: a peer that has not asked for SMTPUTF8 cannot read anything else (RFC 6531 §3.7.4), and others can.
+    pub(super) fn say_given(&mut self, reply: Reply) {
+        reply.in_ascii().write(&mut self.output);
+    }
+
     /// Says the driver's reply, or ours if it has none.
     pub(super) fn say_or(&mut self, given: Option<Reply>, standard: &'static str) {
         match given {
-            Some(reply) => reply.write(&mut self.output),
+            Some(reply) => self.say_given(reply),
             None => self.say(standard),
         }
     }
@@ -129,10 +134,10 @@ impl Session {
                 self.note(read(line));
             }
             Refusal::Made(reply) => {
-                reply.write(&mut self.output);
+                self.say_given(reply.clone());
                 self.note(Some(reply));
             }
-            Refusal::Given(reply) => reply.write(&mut self.output),
+            Refusal::Given(reply) => self.say_given(reply),
         }
         state
     }
@@ -213,7 +218,7 @@ impl Session {
         let mut reply = given.unwrap_or_else(|| Reply::plain(250, self.settings.hostname.clone()));
         reply.lines.extend(self.extensions());
         // RFC 2034 §4: no enhanced status codes in the reply to EHLO.
-        Reply { status: None, ..reply }.write(&mut self.output);
+        self.say_given(Reply { status: None, ..reply });
     }
 
     /// In the order in which Exchange Online says it.

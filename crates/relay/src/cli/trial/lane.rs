@@ -10,7 +10,7 @@ use m365::{Catalogue, Cloud};
 use queue::{Cost, LaneSettings, PoolSettings};
 use serde::Serialize;
 use smtp::{Mailbox, ReversePath};
-use transport::{Decision, Leaving, Preview, Previewed, Shown, SigningKey, SmtpKind, preview};
+use transport::{Decision, Identity, Leaving, Preview, Previewed, Shown, SigningKey, SmtpKind, preview};
 
 use super::mail::Mail;
 use crate::cli::status::moment;
@@ -121,7 +121,8 @@ impl Asked<'_> {
             now: self.now,
         };
         let running = self.status.and_then(|status| status.lanes.iter().find(|running| running.name == name));
-        let Preview { decision, before, leaving } = preview(&previewed, |sender| refused(running?, sender));
+        let Preview { decision, before, leaving } =
+            preview(&previewed, |sender| refused(running?, &lane.identity, sender));
         let signed_by = leaving.as_ref().map(|leaving| leaving.signed_by.as_slice()).unwrap_or_default();
         LaneReport {
             next_hop: next_hop(lane),
@@ -227,9 +228,13 @@ impl LaneReport {
     }
 }
 
-/// What the running relay remembers of a sender: the far side's words, and what the catalogue makes of them.
-fn refused(lane: &api::Lane, sender: &Mailbox) -> Option<(String, String)> {
+/// What the running relay remembers of a sender: the far side's words, and what the catalogue makes of them. What was refused
+/// before the configuration named it, or while it did, does not stand any more.
+fn refused(lane: &api::Lane, identity: &Identity, sender: &Mailbox) -> Option<(String, String)> {
     let known = lane.refused_senders.iter().find(|known| known.sender.eq_ignore_ascii_case(sender.as_str()))?;
+    if known.listed != identity.may_send_as(sender) {
+        return None;
+    }
     let explanation = Catalogue::builtin().explain(&known.reason).into_iter().next();
     Some((known.reason.clone(), explanation.map(|one| one.remedy).unwrap_or_default()))
 }
@@ -336,8 +341,12 @@ pub(super) mod tests {
                 "reason": "the message was refused: 554 5.2.252 SendAsDenied; relay@contoso.test not allowed to send as printer@contoso.test"}],
         }))
         .unwrap();
-        let (words, remedy) = refused(&lane, &"Printer@contoso.test".parse().unwrap()).unwrap();
+        let mut identity = Identity { mailbox: Some("relay@contoso.test".parse().unwrap()), ..Identity::default() };
+        let printer = "Printer@contoso.test".parse().unwrap();
+        let (words, remedy) = refused(&lane, &identity, &printer).unwrap();
         assert!(words.contains("5.2.252") && remedy.contains("SendAs"), "{words}: {remedy}");
-        assert_eq!(refused(&lane, &"relay@contoso.test".parse().unwrap()), None);
+        assert_eq!(refused(&lane, &identity, &"relay@contoso.test".parse().unwrap()), None);
+        identity.others.push("printer@contoso.test".parse().unwrap());
+        assert_eq!(refused(&lane, &identity, &printer), None, "it was refused before the configuration named it");
     }
 }
