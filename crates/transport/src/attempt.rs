@@ -264,10 +264,7 @@ impl<'a> Run<'a> {
         };
         let mut foreign: Vec<Mailbox> = match &decision {
             Decision::Rewrite { to, .. } => vec![to.clone()],
-            _ => {
-                let of_envelope = reverse_path.mailbox().filter(|_| !archive);
-                of_envelope.into_iter().chain(self.content.authors().identities()).cloned().collect()
-            }
+            _ => Claims { reverse_path: &reverse_path, ..self.claims() }.senders(),
         };
         // The far side judges by the mailbox that logged in.
         match identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) {

@@ -346,6 +346,25 @@ async fn a_message_whose_sender_is_refused_waits_half_an_hour_and_says_what_to_d
 }
 
 #[tokio::test]
+async fn a_sender_in_envelope_and_header_section_is_refused_once_and_for_a_day() {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let play = script(&[HELLO, end, "S: 554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test"]);
+    let server = Server::start(&[play]).await;
+    let identity = crate::Identity { mailbox: Some("relay@contoso.test".parse().unwrap()), ..Default::default() };
+    let submission = crate::SmtpSettings { kind: SmtpKind::Submission, identity, ..settings(server.address) };
+    let transport = transport(submission);
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    assert!(report.hold.is_some(), "{report:?}");
+    let refused = queue::Transport::refused_senders(&transport, jiff::Timestamp::UNIX_EPOCH);
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(refused.sender, "printer@contoso.test");
+    let day = 86_400;
+    assert!((day..day + 60).contains(&refused.until.as_second()), "the attempt began at 0: {}", refused.until);
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
 async fn nobody_there_rests_the_lane() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
