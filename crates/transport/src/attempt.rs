@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
     }
 
     async fn all(&mut self) {
+        self.transport.refusals.store_again().await;
         // Dead connections and recipients whom the server cannot serve take no transaction: twice as many turns are enough.
         for _ in 0..2 * MOST_TRANSACTIONS {
             if self.report.ended {
@@ -245,11 +246,17 @@ impl<'a> Run<'a> {
     fn decided(&self, archive: bool) -> Result<SentAs, PutOff> {
         let identity = &self.transport.next_hop.settings.identity;
         let asking = self.asking();
-        let decision = sender::decide(self.claims(), identity, self.rules(), |sender| {
-            let (refusals, listed) = (&self.transport.refusals, identity.may_send_as(sender));
-            asking.as_ref().and_then(|asking| refusals.refused(asking, sender, listed))
-        });
-        match decision {
+        let orphaned = match self.is_orphan() {
+            true => sender::orphaned(self.claims(), identity),
+            false => None,
+        };
+        let decide = || {
+            sender::decide(self.claims(), identity, self.rules(), |sender| {
+                let (refusals, listed) = (&self.transport.refusals, identity.may_send_as(sender));
+                asking.as_ref().and_then(|asking| refusals.refused(asking, sender, listed))
+            })
+        };
+        match orphaned.unwrap_or_else(decide) {
             Decision::Hold { reason, remedy } => Err(PutOff::Hold { reason, remedy }),
             decision => Ok(self.leaving(decision, archive)),
         }
@@ -288,6 +295,13 @@ impl<'a> Run<'a> {
     fn rules(&self) -> &'a ClientRules {
         let of_nobody = if self.message.report_of.is_some() { &*OUR_RULES } else { &*NO_RULES };
         self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
+    }
+
+    /// Its client entry is gone, and no operator has wanted it to go all the same.
+    fn is_orphan(&self) -> bool {
+        let Message { origin, report_of, .. } = self.message;
+        let known = report_of.is_some() || self.transport.next_hop.settings.clients.contains_key(&origin.client);
+        !known && self.message.insisted_at().is_none()
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.
