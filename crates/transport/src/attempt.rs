@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Attempt, AttemptReport, BodyReader, Journal, LaneVerdict, Message, Outcome};
+use queue::{Attempt, AttemptReport, BodyReader, Happening, Journal, LaneVerdict, Message, Outcome};
 use smtp::client::{Stage, Transaction};
 use smtp::{Mailbox, Reply, ReversePath};
 use tokio::time::Instant;
@@ -297,11 +297,11 @@ impl<'a> Run<'a> {
         self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
     }
 
-    /// Its client entry is gone, and no operator has wanted it to go all the same.
+    /// Its client entry is gone, and no operator has released it all the same.
     fn is_orphan(&self) -> bool {
-        let Message { origin, report_of, .. } = self.message;
+        let Message { origin, report_of, story, .. } = self.message;
         let known = report_of.is_some() || self.transport.next_hop.settings.clients.contains_key(&origin.client);
-        !known && self.message.insisted_at().is_none()
+        !known && !story.iter().any(|event| matches!(event.what, Happening::Released))
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.

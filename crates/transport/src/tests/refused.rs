@@ -373,17 +373,18 @@ fn relay_mailbox(others: &[&str]) -> crate::Identity {
 }
 
 #[tokio::test]
-async fn mail_of_a_client_that_is_gone_provokes_no_refusal_until_an_operator_insists() {
+async fn mail_of_a_client_that_is_gone_provokes_no_refusal_until_an_operator_releases_it() {
     let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
     let identity = relay_mailbox(&[]);
     let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, identity, ..settings(server.address) });
     let mut message = message(&["anna@contoso.test"]);
+    let said = |what| queue::StoryEvent { at: jiff::Timestamp::UNIX_EPOCH, what };
+    message.note(said(queue::Happening::RetryRequested));
     let report = attempt(&transport, &message).await;
     let held = report.hold.as_deref().unwrap_or_default();
     assert!(held.contains("no [[client]] \"printers\" any more") && held.contains("posthouse release"), "{report:?}");
     assert_eq!((report.messages, named(&report, 0).as_str()), (0, "waiting"));
-    let what = queue::Happening::Released;
-    message.note(queue::StoryEvent { at: jiff::Timestamp::UNIX_EPOCH, what });
+    message.note(said(queue::Happening::Released));
     let report = attempt(&transport, &message).await;
     assert_eq!(named(&report, 0), "handed over");
     drop(transport);
