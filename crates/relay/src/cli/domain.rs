@@ -157,9 +157,13 @@ const fn word(severity: Severity) -> &'static str {
 fn summary(report: &DomainReport) -> String {
     let count = |severity| report.findings().filter(|finding| finding.severity == severity).count();
     let words = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
-    match (count(Severity::Error), count(Severity::Warning)) {
-        (0, 0) => format!("{}: nothing wrong", report.domain),
-        (errors, warnings) => format!("{}: {}, {}", report.domain, words(errors, "error"), words(warnings, "warning")),
+    let found = match (count(Severity::Error), count(Severity::Warning)) {
+        (0, 0) => "nothing wrong".to_owned(),
+        (errors, warnings) => format!("{}, {}", words(errors, "error"), words(warnings, "warning")),
+    };
+    match report.findings().filter(|finding| finding.id.ends_with("-trouble")).count() {
+        0 => format!("{}: {found}", report.domain),
+        failed => format!("{}: {found}, as far as is known: {} failed", report.domain, words(failed, "look-up")),
     }
 }
 
@@ -219,6 +223,16 @@ mod tests {
              \n\
              contoso.com: 1 error, 0 warnings"
         );
+    }
+
+    #[test]
+    fn nothing_is_called_good_that_could_not_be_looked_up() {
+        let failed = Finding { id: "spf-trouble", severity: Severity::Note, ..missing_include() };
+        let mut report = report();
+        report.spf.findings = vec![failed.clone(), failed];
+        assert_eq!(summary(&report), "contoso.com: nothing wrong, as far as is known: 2 look-ups failed");
+        report.spf.findings = Vec::new();
+        assert_eq!(summary(&report), "contoso.com: nothing wrong");
     }
 
     #[test]
