@@ -12,6 +12,7 @@ mod client_certificates;
 mod condition;
 mod connections;
 mod conversation;
+mod hashes;
 mod identity;
 mod incoming;
 mod link;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::aws_lc_rs::{constant_time, hmac};
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, Version};
 use ipnet::IpNet;
 use secret::{ExposeSecret, Secret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::lockout::LockOut;
 use crate::matching::as_peers_come;
-use crate::{ClientEntry, Verifier};
+use crate::{ClientEntry, Verifier, hashes};
 
 /// Logins checked at once: argon2id holds a core for tens of milliseconds, and 19 MiB.
 const AT_ONCE: usize = 2;
@@ -345,7 +345,7 @@ impl Logins {
 async fn hash_matches(hash: Arc<str>, password: SecretString, turn: Arc<OwnedSemaphorePermit>) -> bool {
     let task = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        Argon2::default().verify_password(password.expose_secret().as_bytes(), &*hash).is_ok()
+        hashes::MEMORY.matches(password.expose_secret(), &hash)
     });
     task.await.unwrap_or(false)
 }

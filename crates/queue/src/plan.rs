@@ -202,10 +202,11 @@ impl PoolSettings {
                 || self.lanes.iter().filter_map(|lane| lane.mailbox.as_ref()).any(under))
     }
 
-    /// What its recipients still queued cost, in one transaction.
+    /// What its recipients still queued cost, in one transaction, and in one more for the copy of an archive.
     pub fn cost(&self, message: &Message) -> Cost {
-        let queued = message.recipients.iter().filter(|recipient| recipient.state.is_queued());
-        self.cost_of(message, queued.map(|recipient| &recipient.forward_path), 1)
+        let queued = || message.recipients.iter().filter(|recipient| recipient.state.is_queued());
+        let both = queued().any(|recipient| recipient.archive) && queued().any(|recipient| !recipient.archive);
+        self.cost_of(message, queued().map(|recipient| &recipient.forward_path), 1 + u32::from(both))
     }
 
     /// What an attempt has used up. `messages`: transactions that reached MAIL.

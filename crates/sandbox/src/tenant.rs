@@ -240,6 +240,9 @@ pub struct Mailbox {
     pub basic_auth: Option<BasicAuth>,
     /// Full, so that nothing can be sent (554 5.2.2).
     pub full: bool,
+    /// MAIL with a reverse-path that it may not send as is refused (550 5.7.60). Microsoft documents this refusal, but not
+    /// when it comes; what is seen in the field is that of From and Sender, after the content.
+    pub checks_reverse_path: bool,
     /// Absent: the tenant's.
     pub limits: Option<Limits>,
 }
@@ -264,13 +267,18 @@ impl Mailbox {
         self.aliases.push(address.to_owned());
         self
     }
+    /// Lets it look at the reverse-path, too.
+    pub fn checks_reverse_path(mut self) -> Self {
+        self.checks_reverse_path = true;
+        self
+    }
     /// Gives it limits of its own.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// Whether a message with `address` in From or Sender may leave.
+    /// Whether a message with `address` in From or Sender, or as a reverse-path that is looked at, may leave.
     pub(crate) fn may_send_as(&self, address: &str, aliases_too: bool) -> bool {
         address.eq_ignore_ascii_case(&self.address)
             || (aliases_too && self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(address)))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use queue::{Attempt, AttemptReport, BodyReader, Journal, LaneVerdict, Message, Outcome};
+use queue::{Attempt, AttemptReport, BodyReader, Happening, Journal, LaneVerdict, Message, Outcome};
 use smtp::client::{Stage, Transaction};
 use smtp::{Mailbox, Reply, ReversePath};
 use tokio::time::Instant;
@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
     }
 
     async fn all(&mut self) {
+        self.transport.refusals.store_again().await;
         // Dead connections and recipients whom the server cannot serve take no transaction: twice as many turns are enough.
         for _ in 0..2 * MOST_TRANSACTIONS {
             if self.report.ended {
@@ -245,11 +246,17 @@ impl<'a> Run<'a> {
     fn decided(&self, archive: bool) -> Result<SentAs, PutOff> {
         let identity = &self.transport.next_hop.settings.identity;
         let asking = self.asking();
-        let decision = sender::decide(self.claims(), identity, self.rules(), |sender| {
-            let (refusals, listed) = (&self.transport.refusals, identity.may_send_as(sender));
-            asking.as_ref().and_then(|asking| refusals.refused(asking, sender, listed))
-        });
-        match decision {
+        let orphaned = match self.is_orphan() {
+            true => sender::orphaned(self.claims(), identity),
+            false => None,
+        };
+        let decide = || {
+            sender::decide(self.claims(), identity, self.rules(), |sender| {
+                let (refusals, listed) = (&self.transport.refusals, identity.may_send_as(sender));
+                asking.as_ref().and_then(|asking| refusals.refused(asking, sender, listed))
+            })
+        };
+        match orphaned.unwrap_or_else(decide) {
             Decision::Hold { reason, remedy } => Err(PutOff::Hold { reason, remedy }),
             decision => Ok(self.leaving(decision, archive)),
         }
@@ -264,10 +271,7 @@ impl<'a> Run<'a> {
         };
         let mut foreign: Vec<Mailbox> = match &decision {
             Decision::Rewrite { to, .. } => vec![to.clone()],
-            _ => {
-                let of_envelope = reverse_path.mailbox().filter(|_| !archive);
-                of_envelope.into_iter().chain(self.content.authors().identities()).cloned().collect()
-            }
+            _ => Claims { reverse_path: &reverse_path, ..self.claims() }.senders(),
         };
         // The far side judges by the mailbox that logged in.
         match identity.mailbox.as_ref().filter(|_| *kind == SmtpKind::Submission) {
@@ -291,6 +295,13 @@ impl<'a> Run<'a> {
     fn rules(&self) -> &'a ClientRules {
         let of_nobody = if self.message.report_of.is_some() { &*OUR_RULES } else { &*NO_RULES };
         self.transport.next_hop.settings.clients.get(&self.message.origin.client).unwrap_or(of_nobody)
+    }
+
+    /// Its client entry is gone, and no operator has released it all the same.
+    fn is_orphan(&self) -> bool {
+        let Message { origin, report_of, story, .. } = self.message;
+        let known = report_of.is_some() || self.transport.next_hop.settings.clients.contains_key(&origin.client);
+        !known && !story.iter().any(|event| matches!(event.what, Happening::Released))
     }
 
     /// Gives the content the form that this server takes. False: it cannot be had, and its recipients have their outcome.

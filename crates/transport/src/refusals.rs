@@ -6,7 +6,7 @@
 //!
 //! In: what was refused, what was taken. Out: whether a sender is known to be refused. Never: more than [`PAIRS`] of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct Refusals {
     /// Until when it need not be asked again whether they work.
     works: Mutex<HashMap<Pair, Timestamp>>,
     turns: Mutex<HashMap<Pair, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the spool could not take, to be stored when it can.
+    unstored: Arc<Mutex<HashSet<Pair>>>,
 }
 
 /// A refusal, as it is stored.
@@ -79,7 +81,13 @@ pub(crate) struct Asking<'a> {
 impl Refusals {
     /// Knows nothing, and forgets all at its end.
     pub fn forgetful() -> Self {
-        Self { spool: None, refused: Mutex::default(), works: Mutex::default(), turns: Mutex::default() }
+        Self {
+            spool: None,
+            refused: Mutex::default(),
+            works: Mutex::default(),
+            turns: Mutex::default(),
+            unstored: Arc::default(),
+        }
     }
 
     /// With what the spool remembers.
@@ -234,14 +242,31 @@ impl Refusals {
         lock(&self.turns).retain(|_, turn| Arc::strong_count(turn) > 1);
     }
 
-    /// A refusal that could not be stored is known until the relay ends; the spool has said what is wrong with it.
+    /// What could not be stored before; asked at each attempt, so that it is stored as soon as the spool works again.
+    pub(crate) async fn store_again(&self) {
+        let unstored = std::mem::take(&mut *lock(&self.unstored));
+        if unstored.is_empty() {
+            return;
+        }
+        let written =
+            |pair: &Pair| lock(&self.refused).get(pair).and_then(|refused| serde_json::to_string(refused).ok());
+        let changes = unstored.into_iter().map(|pair| (pair.clone(), written(&pair))).collect();
+        self.store(changes).await;
+    }
+
+    /// What cannot be stored now is known all the same, and stored later; the spool has said what is wrong with it.
     fn store(&self, changes: Vec<(Pair, Option<String>)>) -> impl Future<Output = ()> + Send + use<> {
         let task = self.spool.clone().map(|spool| {
+            let unstored = Arc::clone(&self.unstored);
             tokio::spawn(async move {
-                for ((mailbox, sender), value) in changes {
+                for (pair, value) in changes {
+                    let (mailbox, sender) = &pair;
                     let key = format!("{REMEMBERED}{mailbox}/{sender}");
-                    if let Err(error) = spool.remember(&key, value.as_deref()).await {
-                        tracing::warn!(mailbox, sender, %error, "whether this sender is refused could not be remembered for the next start");
+                    let Err(error) = spool.remember(&key, value.as_deref()).await else { continue };
+                    tracing::warn!(mailbox, sender, %error, "whether this sender is refused could not be remembered for the next start; the next attempt tries again");
+                    let mut unstored = lock(&unstored);
+                    if unstored.len() < PAIRS {
+                        unstored.insert(pair);
                     }
                 }
             })
@@ -313,6 +338,21 @@ mod tests {
         assert!(refusals.refused(&asking(&other, 25), &sender, false).is_none(), "another mailbox");
         refusals.note_taken(&asking(&relay, 30), std::slice::from_ref(&sender)).await;
         assert!(!refused(30));
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_could_not_take_is_stored_by_a_later_attempt() {
+        let (relay, sender) = (mailbox("relay@contoso.test"), mailbox("printer@contoso.test"));
+        let spool = Arc::new(crate::tests::spool::Memory::default());
+        let refusals = Refusals::open(Arc::clone(&spool) as Arc<dyn Spool>, at(0)).await.unwrap();
+        spool.full.store(true, std::sync::atomic::Ordering::SeqCst);
+        refusals.note_refused(&asking(&relay, 0), &sender, false, ("554 5.2.252", "grant it")).await;
+        refusals.store_again().await;
+        assert!(spool.remembered("").await.unwrap().is_empty());
+        spool.full.store(false, std::sync::atomic::Ordering::SeqCst);
+        refusals.store_again().await;
+        let restarted = Refusals::open(spool as Arc<dyn Spool>, at(1)).await.unwrap();
+        assert!(restarted.refused(&asking(&relay, 1), &sender, false).is_some());
     }
 
     #[tokio::test]

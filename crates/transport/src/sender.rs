@@ -174,10 +174,30 @@ pub fn decide(
     }
 }
 
+/// Mail of a client that the configuration does not name any more, from a sender that the far side would refuse: nobody says
+/// whether it may be rewritten, and to try it as it is would be a refusal for nothing. `None`: there is no such sender.
+pub(crate) fn orphaned(claims: Claims<'_>, identity: &Identity) -> Option<Decision> {
+    let sender = claims.senders().into_iter().find(|sender| !identity.may_send_as(sender))?;
+    let client = claims.client;
+    let reason = format!(
+        "the configuration has no [[client]] \"{client}\" any more, which would say whether {sender} may be rewritten, and \
+         {} may not send as it, as far as the configuration says",
+        by(identity)
+    );
+    let remedy = format!(
+        "Put [[client]] \"{client}\" into the configuration again and restart the relay, then `posthouse release --client \
+         \"{client}\" --held`. Without the entry, release sends the mail as it is."
+    );
+    Some(Decision::Hold { reason, remedy })
+}
+
+fn by(identity: &Identity) -> String {
+    identity.mailbox.as_ref().map_or_else(|| "this path".to_owned(), |mailbox| format!("mailbox {mailbox}"))
+}
+
 /// What is said of a message that waits because its sender was refused.
 fn hold(client: &str, identity: &Identity, sender: &Mailbox, (words, remedy): &(String, String)) -> Decision {
-    let by = identity.mailbox.as_ref().map_or_else(|| "this path".to_owned(), |mailbox| format!("mailbox {mailbox}"));
-    let reason = format!("{by} may not send as {sender}: {words}");
+    let reason = format!("{} may not send as {sender}: {words}", by(identity));
     let remedy = format!(
         "{remedy} Or let the relay rewrite the sender: rewrite = \"when-refused-otherwise\" in [[client]] \"{client}\". Then \
          `posthouse release --client \"{client}\" --held`."

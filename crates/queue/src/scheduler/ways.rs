@@ -257,7 +257,7 @@ impl Ways {
         for index in &it.budgets {
             let Some(budget) = self.budgets.get_mut(*index) else { continue };
             let counted = budget.counts();
-            let wanted = if counted == Counted::Messages { 1 } else { cost.of(counted) };
+            let wanted = if counted == Counted::Messages { cost.messages.max(1) } else { cost.of(counted) };
             if wanted == 0 {
                 continue;
             }
@@ -346,7 +346,8 @@ fn reservation(cost: &Cost, grant: &Cost, internal: u32, external: u32) -> Cost 
     let recipients = grant.recipients.min(internal.saturating_add(external));
     let external = external.min(recipients);
     let external_under_provider_domain = if cost.external_under_provider_domain == 0 { 0 } else { external };
-    Cost { messages: 1, recipients, external, external_under_provider_domain }
+    let messages = cost.messages.min(grant.messages).max(1);
+    Cost { messages, recipients, external, external_under_provider_domain }
 }
 
 pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

@@ -191,3 +191,18 @@ fn a_message_is_one_of_a_budget_of_messages_however_many_transactions_others_may
     it.end_of("a", id(0), &LaneVerdict::Healthy, Cost { messages: 3, ..cost(1, 0) }, START);
     assert_eq!(used(&it, START), 3, "what was used counts, whatever was granted");
 }
+
+#[test]
+fn a_message_that_needs_two_transactions_is_granted_both_where_there_is_room_and_else_one() {
+    let mut it = scheduler(10, vec![lane("a", 5, Some(3))]);
+    fill_with(&mut it, "a", Class::New, 0..3, Cost { messages: 2, ..cost(2, 0) });
+    let grants: Vec<_> = it.start_all(START).iter().map(|start| start.grant.messages).collect();
+    assert_eq!(grants, [2, 1]);
+    assert_eq!(used(&it, START), 3, "both are reserved");
+    it.end_of("a", id(0), &LaneVerdict::Healthy, Cost { messages: 1, ..cost(1, 0) }, at(5));
+    assert_eq!(
+        it.start_all(at(5)).first().map(|start| start.grant.messages),
+        Some(1),
+        "what was not used is given back"
+    );
+}

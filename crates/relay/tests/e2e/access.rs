@@ -132,10 +132,14 @@ fn what_posthouse_password_prints_is_a_password_hash() {
 fn an_archive_gets_its_copy() {
     let sink = Sink::start();
     let clients = "[[client]]\nname = \"erp\"\nnetworks = [\"127.0.0.0/8\"]\narchive = \"journal@contoso.test\"\n";
-    let (_directory, config) = directory_with(&configuration(&sink, clients));
+    let configuration =
+        configuration(&sink, clients).replace("tls = \"none\"", "tls = \"none\"\nmessages_per_minute = 30");
+    let (_directory, config) = directory_with(&configuration);
     let relay = Relay::start(&config);
     let id = accepted(relay.listener("smtp"), "erp@contoso.test", &["anna@example.test"], "bill");
     relay.drained();
     let message = relay.json(&["message", &id, "--json"]);
     assert_eq!(message["recipients"][1]["forward_path"], "<journal@contoso.test>", "{message}");
+    let story = message["story"].as_array().unwrap();
+    assert!(story.iter().all(|step| step["event"] != "waiting"), "the budget has room for both at once: {message}");
 }

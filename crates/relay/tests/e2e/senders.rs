@@ -12,14 +12,22 @@ const REFUSED: &str = "554 5.2.252";
 
 /// A mailbox that may send as itself alone, as far as Exchange Online is concerned.
 fn simulated(client: &str, more: &str) -> Simulated {
+    simulated_with(Mailbox::new("relay@contoso.test"), client, more)
+}
+
+fn simulated_with(mailbox: Mailbox, client: &str, more: &str) -> Simulated {
     let mut settings = Settings::default();
-    settings.tenant.mailboxes.retain(|mailbox| mailbox.address != "relay@contoso.test");
-    settings.tenant.mailboxes.insert(0, Mailbox::new("relay@contoso.test"));
+    settings.tenant.mailboxes.retain(|other| other.address != mailbox.address);
+    settings.tenant.mailboxes.insert(0, mailbox);
     Simulated::start_as(settings, client, more)
 }
 
 fn refusals(simulated: &Simulated) -> u64 {
-    simulated.sandbox.statistics().refusals.get(REFUSED).copied().unwrap_or(0)
+    refusals_of(simulated, REFUSED)
+}
+
+fn refusals_of(simulated: &Simulated, code: &str) -> u64 {
+    simulated.sandbox.statistics().refusals.get(code).copied().unwrap_or(0)
 }
 
 fn mailbox_granted(granted: &str) -> String {
@@ -78,6 +86,46 @@ fn a_sender_that_is_refused_although_it_is_granted_goes_once_more_as_the_mailbox
     simulated.arrived(5);
     relay.drained();
     assert_eq!(refusals(&simulated), 1, "also after kill -9");
+    simulated.stop();
+}
+
+#[test]
+fn a_reverse_path_that_is_refused_at_mail_is_remembered_and_its_mail_goes_as_the_mailbox_or_is_held() {
+    let mailbox = || Mailbox::new("relay@contoso.test").checks_reverse_path();
+    let all = mailbox_granted("*@contoso.test");
+    let simulated = simulated_with(mailbox(), "senders = [\"*@contoso.test\"]", &all);
+    let relay = Relay::start(&simulated.config);
+    let content = "From: <relay@contoso.test>\r\nSubject: scan\r\n\r\nHello.";
+    for _ in 0..3 {
+        let reply = Session::open(relay.address(0)).mail("printer@contoso.test", &["anna@example.test"], content);
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    simulated.arrived(3);
+    assert_eq!(relay.drained()["handed_over"], 3);
+    relay.kill();
+    let relay = Relay::start(&simulated.config);
+    accepted(relay.address(0), "printer@contoso.test", &["anna@example.test"], "scan 4");
+    simulated.arrived(4);
+    assert_eq!(relay.drained()["handed_over"], 1 + 3);
+    assert!(simulated.sandbox.messages().iter().all(|message| message.reverse_path == "relay@contoso.test"));
+    assert_eq!((refusals_of(&simulated, "550 5.7.60"), refusals(&simulated)), (1, 0));
+    let status = relay.json(&["status", "--json"]);
+    let refused = &status["lanes"][0]["refused_senders"][0];
+    assert_eq!(refused["sender"], "printer@contoso.test");
+    assert!(refused["reason"].as_str().is_some_and(|reason| reason.contains("550 5.7.60")), "{status}");
+    simulated.stop();
+
+    let simulated = simulated_with(mailbox(), "senders = [\"*@contoso.test\"]\nrewrite = \"never\"", &all);
+    let relay = Relay::start(&simulated.config);
+    for n in 0..3 {
+        accepted(relay.address(0), "printer@contoso.test", &["anna@example.test"], &format!("scan {n}"));
+    }
+    let held = eventually("all are held", || {
+        let held = relay.json(&["queue", "--held", "--json"]);
+        held.as_array().filter(|held| held.len() == 3).cloned()
+    });
+    assert!(held[0]["held"]["reason"].to_string().contains("Add-RecipientPermission"), "{held:?}");
+    assert_eq!(refusals_of(&simulated, "550 5.7.60"), 1);
     simulated.stop();
 }
 

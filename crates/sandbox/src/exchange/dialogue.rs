@@ -18,6 +18,7 @@ use super::words::{self, Stamp};
 use crate::content::Incoming;
 use crate::faults::{Action, Circumstance, Step, Struck, parse_reply};
 use crate::store::Recipient;
+use crate::tenant::Tenant;
 use crate::world::World;
 
 /// A question of the protocol machine.
@@ -273,7 +274,11 @@ impl Dialogue {
             (Kind::SmartHost, _) => 0,
             (Kind::Submission, None) => return Answer::Refuse(words::not_authenticated(self.stamp())),
             (Kind::Submission, Some(signed_in)) => {
-                self.world.state().tenant.limits_of_address(signed_in.mailbox()).message_size
+                let tenant = &self.world.state().tenant;
+                if !may_be_reverse_path(path, signed_in.mailbox(), tenant) {
+                    return Answer::Refuse(words::foreign_reverse_path());
+                }
+                tenant.limits_of_address(signed_in.mailbox()).message_size
             }
         };
         if size_limit > 0 && parameters.size.is_some_and(|size| size > size_limit) {
@@ -395,6 +400,14 @@ impl Verdict {
             other => other,
         };
         Self { act, ..self }
+    }
+}
+
+/// Whether the mailbox that is signed in takes this reverse-path. Of the null one nothing is known: it passes.
+fn may_be_reverse_path(path: &ReversePath, signed_in: &str, tenant: &Tenant) -> bool {
+    match (path, tenant.mailbox(signed_in).filter(|mailbox| mailbox.checks_reverse_path)) {
+        (ReversePath::Mailbox(path), Some(mailbox)) => mailbox.may_send_as(path.as_str(), tenant.send_from_alias),
+        _ => true,
     }
 }
 

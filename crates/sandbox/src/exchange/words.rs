@@ -159,6 +159,11 @@ pub(crate) fn no_storage() -> Reply {
     reply(452, (4, 3, 1), "Insufficient system storage")
 }
 
+/// The reverse-path is not the mailbox's, where it is looked at.
+pub(crate) fn foreign_reverse_path() -> Reply {
+    reply(550, (5, 7, 60), "SMTP; Client does not have permissions to send as this sender")
+}
+
 /// From or Sender is not the mailbox's.
 pub(crate) fn send_as_denied(mailbox: &str, from: &str) -> Reply {
     let text = format!(

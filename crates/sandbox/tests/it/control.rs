@@ -113,7 +113,7 @@ async fn mailboxes_can_be_made_changed_and_removed() {
     assert_eq!(remote.call("POST", "/mailboxes", Some(new.clone())).await.0, 201);
     assert_eq!(remote.call("POST", "/mailboxes", Some(new)).await.0, 409);
     let mut talk = Talk::login(sandbox.endpoints(), "scan@contoso.test", "scan-password").await;
-    let change = json!({"full": true, "limits": {"messages_per_minute": 1}});
+    let change = json!({"full": true, "checks_reverse_path": true, "limits": {"messages_per_minute": 1}});
     let (status, changed) = remote.call("PATCH", "/mailboxes/scan@contoso.test", Some(change)).await;
     assert_eq!((status, &changed["limits"]["recipients_per_day"]), (200, &json!(10_000)));
     let content = "From: scan@contoso.test\r\n\r\nhello";

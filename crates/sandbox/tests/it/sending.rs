@@ -121,6 +121,37 @@ async fn a_mailbox_sends_as_itself_its_grants_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_mailbox_that_looks_at_the_reverse_path_refuses_a_foreign_one_at_mail_and_is_not_blocked_for_it() {
+    const REFUSED: &str = "550 5.7.60 SMTP; Client does not have permissions to send as this sender";
+    let sandbox = start().await;
+    let mut billing = Talk::login(sandbox.endpoints(), "billing@contoso.test", "billing-password").await;
+    assert_eq!(billing.say("MAIL FROM:<relay@contoso.test>").await, "250 2.1.0 Sender OK", "unless told to look");
+    billing.say("RSET").await;
+    sandbox.change_tenant(|tenant| {
+        tenant.limits.refusals_until_block = 2;
+        tenant.mailboxes[1].checks_reverse_path = true;
+    });
+    for foreign in ["relay@contoso.test", "invoices@contoso.test", "x@y.test"] {
+        assert_eq!(billing.say(&format!("MAIL FROM:<{foreign}>")).await, REFUSED);
+        assert_eq!(billing.say("RCPT TO:<bob@example.com>").await, "503 5.5.2 Need mail command");
+    }
+    assert_eq!(sandbox.statistics().refusals["550 5.7.60"], 3);
+    for own in ["", "Billing@contoso.test"] {
+        let reply = billing.send(own, &["bob@example.com"], "From: billing@contoso.test\r\n\r\nhello").await;
+        assert!(reply.starts_with("250 "), "{own}: {reply}");
+    }
+    sandbox.change_tenant(|tenant| {
+        tenant.send_from_alias = true;
+        tenant.mailboxes[1].send_as.push("relay@*".to_owned());
+    });
+    for granted in ["relay@contoso.test", "invoices@contoso.test"] {
+        let reply = billing.send(granted, &["bob@example.com"], "From: billing@contoso.test\r\n\r\nhello").await;
+        assert!(reply.starts_with("250 "), "{granted}: {reply}");
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn addresses_in_utf8_follow_the_same_rules() {
     let sandbox = start().await;
     let mut talk = Talk::relay(&sandbox).await;

@@ -15,3 +15,4 @@ mod refused;
 mod reuse;
 mod sandbox;
 mod server;
+pub(crate) mod spool;

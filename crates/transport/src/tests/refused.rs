@@ -346,6 +346,52 @@ async fn a_message_whose_sender_is_refused_waits_half_an_hour_and_says_what_to_d
 }
 
 #[tokio::test]
+async fn a_sender_in_envelope_and_header_section_is_refused_once_and_for_a_day() {
+    let end = TAKEN.rsplit_once("S: 250").unwrap().0;
+    let play = script(&[HELLO, end, "S: 554 5.2.252 SendAsDenied; a@b.test not allowed to send as c@d.test"]);
+    let server = Server::start(&[play]).await;
+    let identity = relay_mailbox(&["*@contoso.test"]);
+    let submission = crate::SmtpSettings { kind: SmtpKind::Submission, identity, ..settings(server.address) };
+    let transport = transport(submission);
+    let report = attempt(&transport, &message(&["anna@contoso.test"])).await;
+    assert!(report.hold.is_some(), "{report:?}");
+    let refused = queue::Transport::refused_senders(&transport, jiff::Timestamp::UNIX_EPOCH);
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(refused.sender, "printer@contoso.test");
+    let day = 86_400;
+    assert!((day..day + 60).contains(&refused.until.as_second()), "the attempt began at 0: {}", refused.until);
+    drop(transport);
+    server.followed().await;
+}
+
+fn relay_mailbox(others: &[&str]) -> crate::Identity {
+    crate::Identity {
+        mailbox: Some("relay@contoso.test".parse().unwrap()),
+        others: others.iter().map(|pattern| pattern.parse().unwrap()).collect(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn mail_of_a_client_that_is_gone_provokes_no_refusal_until_an_operator_releases_it() {
+    let server = Server::start(&[script(&[HELLO, TAKEN])]).await;
+    let identity = relay_mailbox(&[]);
+    let transport = transport(crate::SmtpSettings { kind: SmtpKind::Submission, identity, ..settings(server.address) });
+    let mut message = message(&["anna@contoso.test"]);
+    let said = |what| queue::StoryEvent { at: jiff::Timestamp::UNIX_EPOCH, what };
+    message.note(said(queue::Happening::RetryRequested));
+    let report = attempt(&transport, &message).await;
+    let held = report.hold.as_deref().unwrap_or_default();
+    assert!(held.contains("no [[client]] \"printers\" any more") && held.contains("posthouse release"), "{report:?}");
+    assert_eq!((report.messages, named(&report, 0).as_str()), (0, "waiting"));
+    message.note(said(queue::Happening::Released));
+    let report = attempt(&transport, &message).await;
+    assert_eq!(named(&report, 0), "handed over");
+    drop(transport);
+    server.followed().await;
+}
+
+#[tokio::test]
 async fn nobody_there_rests_the_lane() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
