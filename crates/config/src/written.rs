@@ -123,7 +123,7 @@ table! {
         /// Path of that tenant by which all its mail goes. Without `tenant` where there is only one.
         path: Optional<Text>, otherwise "the tenant's first", example "\"on-premises\"";
         /// What it may send to, in the same form as `senders`. Reports hold its mail and obey this as well: a reverse-path that is in no
-        /// tenant's domains, and that it may not send to, is told nothing (an `owner` is).
+        /// tenant's domains, that `senders` names by nothing but `*`, and that it may not send to, is told nothing (an `owner` is).
         recipients: Many<Pattern>, default "[]", otherwise "anything", example "[\"*@contoso.com\", \"support@vendor.example\"]";
         /// Whether it may send to nothing but `domains` and `internal_domains` of its tenant: that of `tenant`, else all. Reports obey
         /// this as well.

@@ -100,7 +100,7 @@ pub(crate) struct Logins {
     homes: Mutex<HashMap<Home, Instant>>,
 }
 
-/// A user, and an address that it has logged in from.
+/// A user, and the very address that it has logged in from: devices that share a user share a link as well.
 type Home = (Arc<str>, IpAddr);
 
 #[derive(Debug)]
@@ -315,12 +315,12 @@ impl Logins {
     /// Forgives the address when somebody comes home there, and only then: or whoever has one password could guess others
     /// for ever. What others guess of this user still counts.
     fn welcome(&self, peer: IpAddr, user: &User) {
-        let home = (user.name.clone(), guesser(peer));
+        let home = (user.name.clone(), peer);
         let was_at_home = self.home(peer, &user.name).is_some();
         if was_at_home {
             self.guessed_at_home.forgive(&home);
         } else {
-            self.guessers.forgive(&home.1);
+            self.guessers.forgive(&guesser(peer));
         }
         let now = Instant::now();
         let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -335,7 +335,7 @@ impl Logins {
     /// Where the user of this name is at home, if that is here.
     fn home(&self, peer: IpAddr, name: &str) -> Option<Home> {
         let (name, _) = self.by_name.get_key_value(name)?;
-        let home = (name.clone(), guesser(peer));
+        let home = (name.clone(), peer);
         let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         homes.get(&home).is_some_and(|until| *until > Instant::now()).then_some(home)
     }
@@ -520,6 +520,11 @@ mod tests {
         }
         assert!(matches!(check("2001:db8::ffff".to_owned(), "one").await, Login::Wait(..)));
         assert!(matches!(check("2001:db8:0:1::1".to_owned(), "one").await, Login::Right(_)), "another link");
+        for host in 0..FREE_GUESSES {
+            assert!(matches!(check(format!("2001:db8:0:1::{}", 2 + host), "x").await, Login::Wrong));
+        }
+        assert!(matches!(check("2001:db8:0:1::2".to_owned(), "one").await, Login::Wait(..)));
+        assert!(matches!(check("2001:db8:0:1::1".to_owned(), "one").await, Login::Right(_)), "at home");
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,11 +127,14 @@ impl Entry {
         })
     }
 
-    /// All recipients as they are stored. A reverse-path that is in none of our domains, and that the client may not write to, is
-    /// told nothing: a report holds the message, and would carry it past `recipients` and `internal_only`.
+    /// All recipients as they are stored. A reverse-path that is in none of our domains, that nobody has named, and that the client
+    /// may not write to, is told nothing: a report holds the message, and would carry it past `recipients` and `internal_only`.
     pub(crate) fn stored(&self, routes: &Routes, path: &ReversePath, mut recipients: Vec<Recipient>) -> Vec<Recipient> {
         let reader = path.mailbox().filter(|_| self.report_to.is_none());
-        let reached = |mailbox: &Mailbox| routes.lane(path).is_some() || self.forbids(mailbox).is_none();
+        let named =
+            |mailbox: &Mailbox| self.senders.iter().any(|pattern| !pattern.is_any() && pattern.matches(mailbox));
+        let reached =
+            |mailbox: &Mailbox| routes.lane(path).is_some() || named(mailbox) || self.forbids(mailbox).is_none();
         if reader.is_some_and(|reader| !reached(reader)) {
             recipients.iter_mut().for_each(|recipient| recipient.notify = Some(NEVER));
         }

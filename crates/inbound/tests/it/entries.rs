@@ -200,5 +200,10 @@ async fn reports_reach_nobody_whom_the_client_may_not_write_to() {
         client.internal_only = Some(vec!["contoso.com".into()]);
         client.report_to = Some("<it@contoso.com>".parse().unwrap());
     };
+    let named = |client: &mut ClientEntry| {
+        client.internal_only = Some(vec!["contoso.com".into()]);
+        client.senders = ["*", "*@elsewhere.example"].map(|pattern| pattern.parse().unwrap()).into();
+    };
+    assert_eq!(rule(named).await, ["as usual", "as usual"], "the administrator knows it");
     assert_eq!(rule(owned).await, ["as usual", "as usual"], "the owner hears of it");
 }

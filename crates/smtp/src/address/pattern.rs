@@ -47,6 +47,10 @@ impl FromStr for AddressPattern {
 }
 
 impl AddressPattern {
+    /// Whether this is `*`, which names nobody.
+    pub fn is_any(&self) -> bool {
+        self.0 == Kind::Any
+    }
     /// Whether this address is one of those meant.
     pub fn matches(&self, mailbox: &Mailbox) -> bool {
         match &self.0 {
