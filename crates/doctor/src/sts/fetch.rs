@@ -7,7 +7,7 @@ use std::pin::Pin;
 use crate::domain::DomainName;
 
 /// One request over HTTPS, as RFC 8461, section 3.3, wants it: the certificate verified for the host, no redirect followed, at
-/// most [`PolicyFetch::LARGEST`] octets, within [`PolicyFetch::LONGEST`] from beginning to end.
+/// most `LARGEST` octets, within `LONGEST` from beginning to end.
 pub trait PolicyFetch: std::fmt::Debug + Send + Sync {
     /// `https://HOST/.well-known/mta-sts.txt`, from one of these addresses.
     fn fetch<'a>(
