@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use message::{Authors, FieldName, HeaderEdits, Plan, Rewriting, ScanLimits, Scanner, Section, Template, outgoing};
+use message::{Authors, FieldName, HeaderEdits, Plan, Rewriting, ScanLimits, Scanner, Section, Template, authors, outgoing};
 use smtp::Mailbox;
 
 const ID: &str = "01ARZ3NDEKTSV";
@@ -44,7 +44,7 @@ fuzz_target!(|data: (u8, bool, bool, &[u8])| {
         encoding: None,
     };
     let end = Section::end_of(message, ID, true).unwrap();
-    let result = outgoing(&message[..end], &plan);
+    let result = outgoing(&message[..end], &authors(&Section::parse(&message[..end], ID)), &plan);
     let sent = &result.authors;
 
     assert_eq!((sent.from_trouble, sent.sender_trouble), (None, None));
@@ -66,6 +66,6 @@ fuzz_target!(|data: (u8, bool, bool, &[u8])| {
         assert!(line.strip_suffix(b"\r").unwrap_or(line).iter().all(|octet| *octet != b'\r'));
     }
     assert_eq!(scan(&result.octets, piece).as_ref(), Some(sent), "whoever takes it reads the same");
-    let again = outgoing(&result.octets, &plan);
+    let again = outgoing(&result.octets, sent, &plan);
     assert_eq!(again.octets, result.octets, "{:?}", again.notes);
 });

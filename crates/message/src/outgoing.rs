@@ -71,17 +71,17 @@ pub struct Outgoing {
     pub signatures: Signatures,
 }
 
-/// `section`: what [`Section::end_of`] measured. If nothing has to change the octets are those of the section.
-pub fn outgoing(section: &[u8], plan: &Plan<'_>) -> Outgoing {
+/// `section`: what [`Section::end_of`] measured; `incoming`: what [`authors`] read in it. If nothing has to change the octets are
+/// those of the section.
+pub fn outgoing(section: &[u8], incoming: &Authors, plan: &Plan<'_>) -> Outgoing {
     let section = Section::parse(section, plan.id);
-    let incoming = authors(&section);
     let signatures = Signatures::of(&section);
     let mut draft = Draft::new(&section);
 
     structure::tidy(&mut draft);
     structure::remove(&mut draft);
     plan.edits.apply(&mut draft, plan.smtputf8);
-    author::repair(&mut draft, &incoming, plan);
+    author::repair(&mut draft, incoming, plan);
     structure::one_each(&mut draft);
     identity::date(&mut draft, plan);
     identity::message_id(&mut draft, plan);
@@ -95,7 +95,7 @@ pub fn outgoing(section: &[u8], plan: &Plan<'_>) -> Outgoing {
     let eight_bit = !octets.is_ascii();
     // Where no field was touched nobody can read another author.
     let authors = match changed_fields.is_empty() {
-        true => incoming,
+        true => incoming.clone(),
         false => authors(&Section::parse(&octets, plan.id)),
     };
     Outgoing { octets, notes, changed_fields, eight_bit, authors, signatures }

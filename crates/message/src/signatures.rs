@@ -1,7 +1,6 @@
 //! The signatures that a message came with, and whether they still hold after a change.
 //!
-//! In: its header section. Out: which fields each signature covers (RFC 6376 §3.5, RFC 8617 §4.1.2), whether the body is
-//! signed (RFC 1847). Never: a verification.
+//! In: its header section. Out: which fields each signature covers (RFC 6376 §3.5, RFC 8617 §4.1.2). Never: a verification.
 
 use std::collections::HashSet;
 
@@ -15,7 +14,6 @@ const SIGNATURES: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signatures {
     signed: Vec<Signed>,
-    multipart_signed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,33 +37,26 @@ impl Signatures {
                 }
             }
         }
-        let content_type = section.fields().iter().find(|field| field.is("content-type")).map(|field| field.unfolded());
-        let kind = content_type.map(|value| text_of(&value).trim().to_ascii_lowercase());
-        found.multipart_signed = kind.is_some_and(|kind| kind.starts_with("multipart/signed"));
         found
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.signed.is_empty() && !self.multipart_signed
-    }
-
     /// Which of them the change breaks, in words; `None` if all hold. `changed_fields` as in
-    /// [`Outgoing`](crate::Outgoing), `body_changed`: an octet of the body is another, line ends included.
-    pub fn broken_by(&self, changed_fields: &[String], body_changed: bool) -> Option<String> {
+    /// [`Outgoing`](crate::Outgoing), `body_changed`: an octet of the body is another, line ends included; `signed_part`: of what a
+    /// signature in the body covers ([`BodyPlan::breaks_signed_part`](crate::mime::BodyPlan::breaks_signed_part)).
+    pub fn broken_by(&self, changed_fields: &[String], body_changed: bool, signed_part: bool) -> Option<String> {
         let changed: HashSet<&str> = changed_fields.iter().map(String::as_str).collect();
         let mut broken: Vec<String> = Vec::new();
         for signed in &self.signed {
             let field = signed.fields.split(':').map(str::trim).find(|field| changed.contains(field));
             let cause = match field {
-                _ if body_changed && !signed.header_only => "the body",
                 Some(field) => field,
+                None if body_changed && !signed.header_only => "the body",
                 None => continue,
             };
             broken.push(format!("{} of {} ({cause} was changed)", signed.kind, signed.domain));
         }
-        if self.multipart_signed && body_changed {
-            broken.push("the signature of the content (the body was changed)".to_owned());
+        if signed_part {
+            broken.push("the signature of a part of the body (it was changed)".to_owned());
         }
         broken.dedup();
         (!broken.is_empty()).then(|| format!("no longer holds: {}", broken.join("; ")))
@@ -91,18 +82,21 @@ mod tests {
     #[test]
     fn a_signature_holds_until_what_it_covers_is_changed() {
         let text = "DKIM-Signature: v=1; a=rsa-sha256; d=contoso.com; s=x;\r\n h=From:To:\r\n Subject; bh=x; b=y\r\n\
-            Content-Type: multipart/signed; boundary=x\r\n\r\n";
+            \r\n";
         let signatures = Signatures::of(&Section::parse(text.as_bytes(), "x"));
         let broken = |fields: &[&str], body| {
-            signatures.broken_by(&fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>(), body)
+            signatures.broken_by(&fields.iter().map(|field| (*field).to_owned()).collect::<Vec<_>>(), body, false)
         };
         assert_eq!(broken(&["date", "x-original-from"], false), None);
         assert_eq!(
             broken(&["subject"], false).as_deref(),
             Some("no longer holds: DKIM-Signature of contoso.com (subject was changed)")
         );
-        assert!(broken(&[], true).unwrap().contains("the signature of the content"));
-        assert!(Signatures::of(&Section::parse(b"A: b\r\n\r\n", "x")).is_empty());
+        assert!(broken(&[], true).unwrap().ends_with("DKIM-Signature of contoso.com (the body was changed)"));
+        assert_eq!(broken(&["to"], true), broken(&["to"], false), "it was broken already");
+        let none = Signatures::of(&Section::parse(b"A: b\r\n\r\n", "x"));
+        assert_eq!(none.broken_by(&["to".to_owned()], true, false), None);
+        assert!(none.broken_by(&[], true, true).unwrap().contains("the signature of a part"));
     }
 
     #[test]
@@ -110,7 +104,7 @@ mod tests {
         let of = |length: &str| {
             let text = format!("DKIM-Signature: v=1; d=contoso.com; h=From : To; l={length}; b=y\r\n\r\n");
             let signatures = Signatures::of(&Section::parse(text.as_bytes(), "x"));
-            let broken = |fields: &[String], body| signatures.broken_by(fields, body).is_some();
+            let broken = |fields: &[String], body| signatures.broken_by(fields, body, false).is_some();
             (broken(&[], true), broken(&["to".to_owned()], false))
         };
         assert_eq!(of(" 0 "), (false, true));

@@ -176,15 +176,17 @@ impl Content {
         let plan = self.survey(shape).await?;
         let top = plan.as_ref().and_then(BodyPlan::top);
         let Outgoing { octets, mut notes, changed_fields, eight_bit, authors, signatures } =
-            outgoing(&self.section, &shape.header(&self.id, top));
+            outgoing(&self.section, &self.authors, &shape.header(&self.id, top));
         let body_changed = plan.as_ref().is_some_and(|plan| !plan.is_identity());
         if let Some(plan) = plan.as_ref().filter(|_| body_changed) {
             notes.extend(plan.notes());
         }
-        let broken = signatures.broken_by(&changed_fields, body_changed);
+        let signed_part = plan.as_ref().is_some_and(BodyPlan::breaks_signed_part);
+        let broken = signatures.broken_by(&changed_fields, body_changed, signed_part);
         let only_downgraded = !shape.eight_bit && shape.facts.eight_bit_body && !is_malformed(shape.facts);
         if let Some(broken) = broken {
-            if only_downgraded {
+            let otherwise: Vec<_> = changed_fields.into_iter().filter(|name| !is_of_mime(name)).collect();
+            if only_downgraded && signatures.broken_by(&otherwise, false, false).as_ref() != Some(&broken) {
                 return Err(ShapeError::Loss(format!("encoded for 7 bits its signature would break ({broken})")));
             }
             notes.push(broken);
@@ -241,8 +243,10 @@ impl Content {
             signers.body(&piece);
         }
         if let Some(stamp) = stamp {
-            let mut fields = signers.finish(stamp).map_err(|error| {
-                ShapeError::Body(SpoolError::Failed(format!("the message could not be signed: {error}")))
+            let mut fields = signers.finish(stamp).map_err(|error| match error {
+                // It is the message's own fault, and will be at each attempt.
+                dkim::SignError::LongSection => ShapeError::Loss(format!("it could not be signed: {error}")),
+                error => ShapeError::Body(SpoolError::Failed(format!("the message could not be signed: {error}"))),
             })?;
             fields.extend_from_slice(&self.form.head);
             self.form.head = fields.into();
@@ -378,6 +382,11 @@ impl Signers {
 /// What signs a message of these authors. `None`: it goes unsigned.
 pub(crate) fn signing(keys: &dkim::Keys, authors: &Authors) -> Option<dkim::Signing> {
     authors.from.first().and_then(|author| keys.signing(author.mailbox.domain()))
+}
+
+/// Fields that say how a body is to be read: they change with it.
+fn is_of_mime(name: &str) -> bool {
+    matches!(name, "mime-version" | "content-type" | "content-transfer-encoding")
 }
 
 /// What SMTP does not carry (RFC 5321 §2.3.8, §4.5.3.1.6; RFC 5322 §2.2).

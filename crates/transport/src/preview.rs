@@ -5,7 +5,7 @@
 
 use dkim::Keys;
 use jiff::Timestamp;
-use message::{ContentFacts, Outgoing, Section, outgoing};
+use message::{Authors, ContentFacts, Outgoing, Section, outgoing};
 use smtp::{Mailbox, ReversePath};
 
 use crate::content::{Made, Shape, signing};
@@ -93,8 +93,8 @@ pub fn preview(message: &Previewed<'_>, refused: impl Fn(&Mailbox) -> Option<(St
     let decision = decide(claims, identity, message.rules(), refused);
     let leaving = match &decision {
         Decision::Hold { .. } => None,
-        Decision::AsItIs => Some(leaving(message, &decision, None)),
-        Decision::Rewrite { to, .. } => Some(leaving(message, &decision, Some(to.clone()))),
+        Decision::AsItIs => Some(leaving(message, &authors, &decision, None)),
+        Decision::Rewrite { to, .. } => Some(leaving(message, &authors, &decision, Some(to.clone()))),
     };
     Preview { before: Shown::of(section, reverse_path.clone()), decision, leaving }
 }
@@ -105,7 +105,7 @@ impl<'a> Previewed<'a> {
     }
 }
 
-fn leaving(message: &Previewed<'_>, decision: &Decision, sent_as: Option<Mailbox>) -> Leaving {
+fn leaving(message: &Previewed<'_>, incoming: &Authors, decision: &Decision, sent_as: Option<Mailbox>) -> Leaving {
     let facts = ContentFacts::default();
     let made = Made {
         client: message.client,
@@ -118,7 +118,7 @@ fn leaving(message: &Previewed<'_>, decision: &Decision, sent_as: Option<Mailbox
         smtputf8: !message.section.is_ascii(),
     };
     let shape = Shape::new(&made, sent_as);
-    let Outgoing { octets, notes, authors, .. } = outgoing(message.section, &shape.header(ID, None));
+    let Outgoing { octets, notes, authors, .. } = outgoing(message.section, incoming, &shape.header(ID, None));
     let signing = message.keys.and_then(|keys| signing(keys, &authors));
     Leaving {
         shown: Shown::of(&octets, decision.reverse_path(message.reverse_path)),

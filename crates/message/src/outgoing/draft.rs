@@ -2,6 +2,8 @@
 //!
 //! In: the section as it came, then changes, each with a note. Out: its octets; what nobody changed is as it came.
 
+use std::collections::BTreeSet;
+
 use crate::encoding::{field, unfolded as on_one_line};
 use crate::section::{Field, Section, unfold};
 
@@ -12,7 +14,7 @@ pub(crate) struct Draft<'a> {
     /// Of them, how many at the front are ours.
     added: usize,
     notes: Vec<String>,
-    changed: Vec<String>,
+    changed: BTreeSet<String>,
     empty_line: bool,
 }
 
@@ -54,7 +56,7 @@ impl<'a> Draft<'a> {
             fields: section.fields().iter().map(Entry::of).collect(),
             added: 0,
             notes: Vec::new(),
-            changed: Vec::new(),
+            changed: BTreeSet::new(),
             empty_line: section.has_empty_line(),
         }
     }
@@ -141,11 +143,14 @@ impl<'a> Draft<'a> {
     /// Takes out all fields of the name that stand behind this place.
     pub(crate) fn remove_after(&mut self, at: usize, name: &str) -> usize {
         let before = self.fields.len();
-        let mut place = 0;
+        let (mut place, mut ours) = (0, self.added);
         self.fields.retain(|entry| {
+            let gone = place > at && entry.name == name;
+            ours -= usize::from(gone && place < self.added);
             place += 1;
-            place <= at + 1 || entry.name != name
+            !gone
         });
+        self.added = ours;
         let removed = before - self.fields.len();
         if removed > 0 {
             self.touched(name.to_owned());
@@ -163,9 +168,7 @@ impl<'a> Draft<'a> {
     }
 
     fn touched(&mut self, name: String) {
-        if !self.changed.contains(&name) {
-            self.changed.push(name);
-        }
+        self.changed.insert(name);
     }
 
     /// The octets, notes and names of changed fields.
@@ -176,7 +179,7 @@ impl<'a> Draft<'a> {
         let mut octets = self.trace.to_vec();
         self.fields.iter().for_each(|entry| octets.extend_from_slice(&entry.octets));
         octets.extend_from_slice(b"\r\n");
-        (octets, self.notes, self.changed)
+        (octets, self.notes, self.changed.into_iter().collect())
     }
 }
 

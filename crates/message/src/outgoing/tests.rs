@@ -43,11 +43,15 @@ fn rewriting() -> Rewriting {
     }
 }
 
+fn leaving(input: &[u8], plan: &Plan<'_>) -> Outgoing {
+    outgoing(input, &authors(&Section::parse(input, plan.id)), plan)
+}
+
 fn run_with(input: &[u8], change: impl for<'a> Fn(&mut Plan<'a>)) -> Outgoing {
     let (author, edits) = (author(), HeaderEdits::default());
     let mut plan = plan(&author, &edits);
     change(&mut plan);
-    outgoing(input, &plan)
+    leaving(input, &plan)
 }
 
 fn run(input: impl AsRef<[u8]>) -> Outgoing {
@@ -188,7 +192,7 @@ fn of_several_authors_one_is_named_as_the_sender() {
     ];
     for (fields, author, smtputf8, sender) in table {
         let input = format!("{SOUND}{fields}\r\n");
-        let result = outgoing(input.as_bytes(), &Plan { author, smtputf8, ..plan(&lane, &edits) });
+        let result = leaving(input.as_bytes(), &Plan { author, smtputf8, ..plan(&lane, &edits) });
         let added = format!("Sender: {sender}\r\n");
         assert!(text(&result).contains(&added) && result.changed_fields.contains(&"sender".to_owned()), "{fields}");
         assert!(result.notes.iter().any(|note| note.contains("several authors")), "{:?}", result.notes);
@@ -274,8 +278,8 @@ fn rewriting_keeps_who_wrote() {
     let go = |fields: &str| {
         let (author, edits) = (author(), HeaderEdits::default());
         let plan = Plan { rewriting: Some(&rewriting), ..plan(&author, &edits) };
-        let result = outgoing(format!("{SOUND}{fields}\r\n").as_bytes(), &plan);
-        assert_eq!(outgoing(&result.octets, &plan).octets, result.octets, "{fields}");
+        let result = leaving(format!("{SOUND}{fields}\r\n").as_bytes(), &plan);
+        assert_eq!(leaving(&result.octets, &plan).octets, result.octets, "{fields}");
         text(&result).into_owned()
     };
     let table = [
@@ -326,13 +330,13 @@ fn edits_are_made_and_made_once() {
     );
     let (author, edits) = (author(), edits.unwrap());
     let plan = plan(&author, &edits);
-    let result = outgoing(format!("{SOUND}From: a@b.test\r\nsubject: x\r\nX-Mailer: y\r\n\r\n").as_bytes(), &plan);
+    let result = leaving(format!("{SOUND}From: a@b.test\r\nsubject: x\r\nX-Mailer: y\r\n\r\n").as_bytes(), &plan);
     let expected = format!(
         "Reply-To: =?utf-8?Q?B=C3=BCro?= <a@b.test>\r\nX-Site: =?utf-8?Q?K=C3=B6ln?=\r\n\
         {SOUND}From: a@b.test\r\nSubject: [press] done\r\n\r\n"
     );
     assert_eq!(text(&result), expected);
-    assert_eq!(outgoing(&result.octets, &plan).notes, Vec::<String>::new());
+    assert_eq!(leaving(&result.octets, &plan).notes, Vec::<String>::new());
 }
 
 #[test]
@@ -343,11 +347,11 @@ fn of_a_field_that_may_stand_once_the_added_one_counts() {
     };
     let (author, edits) = (author(), added([("Reply-To", "a@b.test"), ("reply-to", "c@d.test")]));
     let plan = plan(&author, &edits);
-    let result = outgoing(b"", &plan);
+    let result = leaving(b"", &plan);
     let expected =
         format!("reply-to: c@d.test\r\nFrom: <lane@contoso.test>\r\n{DATE}Message-ID: <{ID}@relay.test>\r\n");
     assert_eq!(text(&result), format!("{expected}\r\n"));
-    let result = outgoing(format!("{SOUND}From: a@b.test\r\nReply-To: x@y.test\r\n\r\n").as_bytes(), &plan);
+    let result = leaving(format!("{SOUND}From: a@b.test\r\nReply-To: x@y.test\r\n\r\n").as_bytes(), &plan);
     assert_eq!(text(&result), format!("{SOUND}From: a@b.test\r\nreply-to: c@d.test\r\n\r\n"));
 }
 
@@ -356,13 +360,13 @@ fn the_body_of_a_single_part_is_declared_as_it_leaves() {
     let new = NewEncoding { encoding: TransferEncoding::QuotedPrintable, charset: Some(Charset::Utf8) };
     let (author, edits) = (author(), HeaderEdits::default());
     let plan = Plan { encoding: Some(new), ..plan(&author, &edits) };
-    let result = outgoing(format!("{SOUND}From: a@b.test\r\n\r\n").as_bytes(), &plan);
+    let result = leaving(format!("{SOUND}From: a@b.test\r\n\r\n").as_bytes(), &plan);
     let expected = format!(
         "Content-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; charset=utf-8\r\nMIME-Version: 1.0\r\n\
         {SOUND}From: a@b.test\r\n\r\n"
     );
     assert_eq!(text(&result), expected);
-    assert_eq!(outgoing(&result.octets, &plan).octets, result.octets);
+    assert_eq!(leaving(&result.octets, &plan).octets, result.octets);
 }
 
 #[test]
@@ -540,7 +544,7 @@ proptest! {
         let end = Section::end_of(input.as_bytes(), ID, true).unwrap();
         let (author, edits, rewriting) = (author(), HeaderEdits::default(), rewriting());
         let plan = Plan { smtputf8, rewriting: rewrite.then_some(&rewriting), ..plan(&author, &edits) };
-        let result = outgoing(&input.as_bytes()[..end], &plan);
+        let result = leaving(&input.as_bytes()[..end], &plan);
 
         let mut scanner = Scanner::new(ScanLimits::default(), "relay.test");
         scanner.push(fields.as_bytes()).unwrap();
@@ -566,7 +570,7 @@ proptest! {
         prop_assert!(lines.iter().all(|line| line.len() <= 999 && !line.trim_ascii().is_empty() && !line.contains(&0)));
         prop_assert!(lines[..lines.len() - 1].iter().all(|line| line.iter().position(|octet| *octet == b'\r') == Some(line.len() - 1)));
 
-        let again = outgoing(&result.octets, &plan);
+        let again = leaving(&result.octets, &plan);
         prop_assert_eq!(text(&again), text(&result));
         prop_assert_eq!(again.notes, Vec::<String>::new());
     }
@@ -589,7 +593,7 @@ proptest! {
         let end = Section::end_of(input.as_bytes(), ID, true).unwrap();
         let rewriting = rewriting();
         let (author, edits) = (author(), HeaderEdits::default());
-        let result = outgoing(&input.as_bytes()[..end], &Plan { rewriting: Some(&rewriting), ..plan(&author, &edits) });
+        let result = leaving(&input.as_bytes()[..end], &Plan { rewriting: Some(&rewriting), ..plan(&author, &edits) });
         let output = [&result.octets[..], &input.as_bytes()[end..]].concat();
 
         let changed = ["From", "Sender", "Reply-To", "X-Original-From", "X-Original-From-Sender", "Subject"];

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use posthouse_message::{HeaderEdits, Outgoing, Plan, ScanLimits, Scanner, Section, outgoing};
+use posthouse_message::{HeaderEdits, Outgoing, Plan, ScanLimits, Scanner, Section, authors, outgoing};
 use smtp::Mailbox;
 
 const ID: &str = "01ARZ3NDEKTSV";
@@ -31,7 +31,8 @@ fn sent(message: &[u8]) -> Outgoing {
         smtputf8: false,
         encoding: None,
     };
-    outgoing(message.get(..end).unwrap(), &plan)
+    let section = message.get(..end).unwrap();
+    outgoing(section, &authors(&Section::parse(section, ID)), &plan)
 }
 
 #[test]

@@ -86,6 +86,12 @@ async fn what_is_signed_is_not_encoded_for_a_server_that_lacks_8bitmime_but_retu
     let (report, content) = sent(HELLO, SIGNED, |_| {}).await;
     assert_eq!((named(&report, 0).as_str(), report.notes.len()), ("handed over", 0), "{report:?}");
     assert_eq!(content, format!("{SIGNED}.\r\n"));
+    // It is broken anyway: From must become ASCII.
+    let broken: &'static str = Box::leak(SIGNED.replace("From: <", "From: Büro <").into_boxed_str());
+    let (report, content) = sent(BARE, broken, |_| {}).await;
+    assert_eq!((named(&report, 0).as_str(), content.is_ascii()), ("handed over", true), "{report:?}");
+    let noted = "no longer holds: DKIM-Signature of contoso.test (from was changed)";
+    assert!(report.notes.iter().any(|note| note == noted), "{report:?}");
 }
 
 #[tokio::test]
@@ -258,4 +264,21 @@ async fn an_original_recipient_in_utf_8_goes_only_with_smtputf8() {
         assert_eq!(named(&report, 0), "handed over");
         assert_eq!(report.notes, notes);
     }
+}
+
+#[tokio::test]
+async fn a_header_section_too_long_to_be_signed_is_returned_and_does_not_rest_the_lane() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key.pem");
+    dkim::write_new(&file, &dkim::generate(dkim::Algorithm::Ed25519Sha256, 0).unwrap()).unwrap();
+    let (domain, selector) = ("contoso.test".parse().unwrap(), "s".parse().unwrap());
+    let keys = dkim::Keys::load(&[dkim::KeySettings { domain, selector, file, sign: true, seal: false }]).unwrap();
+    let text: &'static str =
+        Box::leak(format!("{}{}", format!("X: {}\r\n", "x ".repeat(400)).repeat(1_400), GREETINGS).into_boxed_str());
+    let server = Server::start(&[script(&[HELLO])]).await;
+    let settings = crate::SmtpSettings { keys: Some(std::sync::Arc::new(keys)), ..settings(server.address) };
+    let mut message = anna();
+    message.size = text.len() as u64;
+    let report = attempt_with(&transport(settings), &message, Pieces::of(&[text])).await;
+    assert_eq!((named(&report, 0).as_str(), lane(&report).as_str()), ("bounced 5.6.3", "neutral"), "{report:?}");
 }

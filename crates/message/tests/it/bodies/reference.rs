@@ -127,10 +127,12 @@ fn read(top: &Top, body: &[u8], context: &Context, leaves: &mut Vec<Leaf>) -> bo
     let composite = context.depth < 32;
     let identity = !matches!(encoding.as_str(), "quoted-printable" | "base64") && !encoding.starts_with("x-");
     match (media.as_str(), boundary) {
+        (kind, Some(boundary))
+            if kind.starts_with("multipart/") && composite && context.boundaries.contains(&boundary) =>
+        {
+            false
+        }
         (kind, Some(boundary)) if kind.starts_with("multipart/") && composite && !parts(body, &boundary).is_empty() => {
-            if context.boundaries.contains(&boundary) {
-                return false;
-            }
             let boundaries = [inner.boundaries.clone(), vec![boundary.clone()]].concat();
             parts(body, &boundary).into_iter().enumerate().all(|(number, part)| {
                 let (section, content) = split(part, false);

@@ -89,6 +89,17 @@ impl Log {
     }
 }
 
+/// However long a test takes, no relay asks the machine's DNS about its sender domains: at a start this is added to a file that
+/// does not say whom to ask.
+pub(crate) const NO_DNS: &str = "\n[dns]\nwarn = false\n";
+
+fn keep_off_the_dns(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    if !text.contains("[dns]") {
+        std::fs::write(config, text + NO_DNS).unwrap();
+    }
+}
+
 /// A running `posthouse serve`.
 pub(crate) struct Relay {
     child: Child,
@@ -103,6 +114,7 @@ impl Relay {
     }
 
     pub(crate) fn start_with(config: &Path, adjust: impl FnOnce(&mut Command)) -> Self {
+        keep_off_the_dns(config);
         let mut command = Command::new(binary());
         command
             .args(["serve", "--config"])
@@ -120,6 +132,7 @@ impl Relay {
 
     /// Starts it through another program that ends by becoming it; the first line of its standard output is a port.
     pub(crate) fn start_by(program: &str, arguments: &[&str], config: &Path) -> (Self, u16) {
+        keep_off_the_dns(config);
         let mut command = Command::new(program);
         command.args(arguments).args([binary(), "serve", "--config"]).arg(config);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
