@@ -91,7 +91,8 @@ pub(crate) struct Logins {
     key: hmac::Key,
     remembered: Mutex<HashMap<[u8; 32], Instant>>,
     guessers: LockOut<IpAddr>,
-    /// Apart by whether the guesses come from the networks of an entry that has the user: those of the Internet keep nobody out there.
+    /// Apart by whether the guesses come from the networks of an entry that has the user: those of the Internet keep nobody out
+    /// there.
     guessed: LockOut<(Arc<str>, bool)>,
     /// Users that there are none of, by a keyed hash: they wait like the others, so that nobody can tell who exists.
     guessed_in_vain: LockOut<[u8; 32]>,

@@ -84,8 +84,8 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
-    /// `add`: one more field, unless one with this value is there, or instead of the one that may be there; `replace`: the only field of its name, added if there was
-    /// none; `remove`: all of the name. Values are text in any language; fields of addresses need addresses.
+    /// `add`: one more field, unless one with this value is there, or instead of the one that may be there; `replace`: the only
+    /// field of its name, added if there was none; `remove`: all of the name. Values are text in any language; fields of addresses need addresses.
     pub fn new(
         add: Vec<(FieldName, String)>,
         replace: Vec<(FieldName, String)>,
